@@ -1,0 +1,134 @@
+//! The same comparison on Parquet files of encoded images: a perceptron for grey images, a small convolutional network
+//! for coloured ones.
+//!
+//! `cargo run --release -p arable-examples --example images -- --train train.parquet --test test.parquet --image image --label label`
+
+use arable_examples::{
+    Result,
+    comparison::{Comparison, Hyper},
+    dirt::{Dirt, Rows},
+    images::{self, Picture},
+    sample::{Held, Sample},
+};
+use arable_loader::report::{Bars, ProgressMode};
+use clap::{Parser, ValueEnum};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Trains one model on labelled images: with burn's own loader, and with Arable cleaning, observing and acting.
+#[derive(Parser)]
+struct Arguments {
+    /// Parquet file of rows to train on.
+    #[arg(long)]
+    train: PathBuf,
+    /// Parquet file of rows to measure accuracy on; their labels should be clean.
+    #[arg(long)]
+    test: PathBuf,
+    /// Column of the encoded images (PNG or JPEG).
+    #[arg(long)]
+    image: String,
+    /// Column of the labels to train on, 0 to classes - 1.
+    #[arg(long)]
+    label: String,
+    /// Column of the true labels, where they are known; the test file's labels are read from it too.
+    #[arg(long)]
+    truth: Option<String>,
+    /// Plant this share of wrong labels, with 15 % exact duplicates and 2 % broken rows.
+    #[arg(long, value_parser = share)]
+    noise: Option<f64>,
+    /// Passes over the valid rows; 10 for a perceptron, 6 for a convolutional network where it is left out.
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Train on the first rows only.
+    #[arg(long, default_value_t = usize::MAX)]
+    limit: usize,
+    /// Seed of the dirt, the weights and every order.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// Rows to measure accuracy on; hyper-parameters are chosen on `valid`, a tenth of the training file.
+    #[arg(long, value_enum, default_value_t = On::Test)]
+    on: On,
+    /// Folder for the run's files.
+    #[arg(long, default_value = "runs")]
+    runs: PathBuf,
+    /// Print the outcome as one JSON object, last on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Show no progress.
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum On {
+    Test,
+    Valid,
+}
+
+fn share(text: &str) -> std::result::Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    if (0.0..=0.9).contains(&share) { Ok(share) } else { Err("must be a share from 0 to 0.9".into()) }
+}
+
+fn main() -> ExitCode {
+    arable_examples::outcome::finish(run(Arguments::parse()))
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    if arguments.noise.is_some() && arguments.truth.is_some() {
+        return Err(
+            "--noise plants wrong labels in true ones, and --truth says that the labels are not: give one of them"
+                .into(),
+        );
+    }
+    let truth = arguments.truth.as_deref();
+    let mut rows = images::read(&arguments.train, &arguments.image, &arguments.label, truth, arguments.limit)?;
+    let labels_of_test = truth.unwrap_or(&arguments.label);
+    let test = images::read(&arguments.test, &arguments.image, labels_of_test, None, usize::MAX)?;
+    let shape = rows.rows.iter().find_map(Picture::decode).ok_or("no image of the training file can be decoded")?.1;
+    let last = test.truth.iter().chain(&rows.truth).flatten().max().copied().unwrap_or(0);
+    let classes = usize::try_from(last + 1).map_err(|_| format!("class {last} is no class"))?;
+    if classes > 100_000 {
+        return Err(format!("the largest label is {last}: are these class numbers?").into());
+    }
+
+    // The last tenth is kept back for choosing hyper-parameters, whether or not it is asked for now, so that both
+    // kinds of run train on the same rows.
+    let kept = rows.rows.len() - rows.rows.len() / 10;
+    let valid = Rows { rows: rows.rows.split_off(kept), truth: rows.truth.split_off(kept) };
+    let (held, held_name) = match arguments.on {
+        On::Test => (test, "test"),
+        On::Valid => (valid, "validation"),
+    };
+    let held = held.rows.into_iter().zip(held.truth).map(|(mut row, truth)| {
+        row.set_label(truth);
+        row
+    });
+    let held: Vec<Picture> = held.filter(|row| row.is_valid(classes)).collect();
+    let dirt = match arguments.noise {
+        Some(noise) => Dirt { noise, duplicates: 0.15, broken: 0.02 },
+        None => Dirt::NONE,
+    };
+    let grey = shape[0] == 1;
+    let comparison = Comparison {
+        task: "images",
+        train: if dirt.is_planted() { rows.plant(dirt, classes, arguments.seed) } else { rows },
+        held: Held::new(held),
+        held_name,
+        dirt,
+        shape,
+        classes,
+        seed: arguments.seed,
+        hyper: Hyper {
+            epochs: arguments.epochs.unwrap_or(if grey { 10 } else { 6 }),
+            batch: 128,
+            learning_rate: 1e-3,
+            hidden: grey.then_some(256),
+            shards: 4,
+            group: 2_048,
+        },
+    };
+    let outcome = comparison
+        .run(&arguments.runs, &Bars::new(if arguments.quiet { ProgressMode::Quiet } else { ProgressMode::Auto }))?;
+    outcome.print(arguments.json);
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The UCI digits of the `smartcore` crate: 1,797 handwritten digits of 8 x 8 pixels. They come with cargo.
+
+use crate::{dirt::Rows, sample::Sample};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Pixels of a digit.
+pub const FEATURES: usize = 64;
+/// The ten digits.
+pub const CLASSES: usize = 10;
+/// The darkest pixel.
+const DARKEST: f32 = 16.0;
+
+/// One digit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Digit {
+    /// 64 pixels, 0 to 16.
+    pub pixels: Vec<f32>,
+    /// 0 to 9.
+    pub label: Option<i64>,
+}
+
+impl Sample for Digit {
+    const CONTENT: &'static str = "pixels";
+    const ENCODED: bool = false;
+
+    fn fields(&self) -> Vec<FieldRef> {
+        let pixel = Arc::new(Field::new("element", DataType::Float32, false));
+        vec![
+            Arc::new(Field::new("pixels", DataType::FixedSizeList(pixel, FEATURES as i32), false)),
+            Arc::new(Field::new("label", DataType::Int64, true)),
+        ]
+    }
+
+    fn label(&self) -> Option<i64> {
+        self.label
+    }
+
+    fn set_label(&mut self, label: Option<i64>) {
+        self.label = label;
+    }
+
+    fn spoil(&mut self) {
+        let spot = self.label.unwrap_or(0).unsigned_abs() as usize % FEATURES;
+        self.pixels[spot] = if spot % 2 == 0 { f32::NAN } else { f32::INFINITY };
+    }
+
+    fn pixels(&self) -> Option<Vec<f32>> {
+        Some(self.pixels.iter().map(|pixel| pixel / DARKEST).collect())
+    }
+}
+
+/// The digits, shuffled by `seed` and split: 70 % for training, 10 % for choosing hyper-parameters, 20 % for testing.
+#[derive(Clone, Debug)]
+pub struct Digits {
+    /// For training, with true labels.
+    pub train: Rows<Digit>,
+    /// For choosing hyper-parameters.
+    pub valid: Vec<Digit>,
+    /// For testing.
+    pub test: Vec<Digit>,
+}
+
+/// Loads and splits the digits.
+#[must_use]
+pub fn load(seed: u64) -> Digits {
+    let data = smartcore::dataset::digits::load_dataset();
+    let mut digits: Vec<Digit> = data
+        .data
+        .chunks(data.num_features)
+        .zip(&data.target)
+        .map(|(pixels, &label)| Digit { pixels: pixels.to_vec(), label: Some(label as i64) })
+        .collect();
+    digits.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    let test = digits.split_off(digits.len() * 8 / 10);
+    let valid = digits.split_off(digits.len() * 7 / 8);
+    let truth = digits.iter().map(Digit::label).collect();
+    Digits { train: Rows { rows: digits, truth }, valid, test }
+}

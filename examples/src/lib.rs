@@ -1,0 +1,19 @@
+//! What the example trainings share: data with planted dirt, the models, and one comparison for all of them.
+//!
+//! A comparison trains one model on the same dirty files four times: with burn's own loader, and with Arable's stream
+//! that cleans, that observes, and that acts on what it observed.
+
+pub mod comparison;
+pub mod digits;
+pub mod dirt;
+pub mod images;
+pub mod model;
+pub mod outcome;
+pub mod sample;
+pub mod training;
+
+/// What an example can fail with.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// An example's results.
+pub type Result<T> = std::result::Result<T, Error>;

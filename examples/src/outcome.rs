@@ -1,0 +1,171 @@
+//! What a comparison came to: a table for people, one JSON object for programs.
+
+use crate::{dirt::Dirt, training::Trained};
+use arable_loader::{
+    ledger::Account,
+    report::{Align, Table, accounting, numbers::count},
+};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// One training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Run {
+    /// Accuracy on the held-out rows after the last epoch, 0 to 1.
+    pub accuracy: f64,
+    /// Wall time of its steps.
+    pub seconds: f64,
+    /// Samples that went through a step, presentations counted.
+    pub trained: u64,
+}
+
+impl Run {
+    /// What is reported of `trained`.
+    #[must_use]
+    pub fn of(trained: &Trained) -> Self {
+        Self { accuracy: trained.last(), seconds: trained.seconds, trained: trained.samples }
+    }
+}
+
+/// What a comparison came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The example's name.
+    pub task: &'static str,
+    /// The seed of everything.
+    pub seed: u64,
+    /// The dirt that was planted.
+    pub dirt: Dirt,
+    /// Name and number of the held-out rows.
+    pub held: (&'static str, usize),
+    /// Optimiser steps of each training.
+    pub steps: usize,
+    /// Epochs of plain burn.
+    pub epochs: usize,
+    /// What became of each row.
+    pub rows: Account,
+    /// Plain burn.
+    pub burn: Run,
+    /// (epoch, accuracy) of plain burn at its best epoch, picked with hindsight.
+    pub burn_best: (usize, f64),
+    /// Arable, cleaning alone.
+    pub cleaned: Run,
+    /// Arable, observing.
+    pub observed: Run,
+    /// Arable, acting on what the loss says.
+    pub arable: Run,
+    /// How well the observed trajectories ranked the wrong labels.
+    pub mislabel_auroc: Option<f64>,
+    /// Where the acting run was written down.
+    pub ledger: PathBuf,
+}
+
+impl Outcome {
+    /// The outcome as one JSON object.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "task": self.task,
+            "seed": self.seed,
+            "planted": { "noise": self.dirt.noise, "duplicates": self.dirt.duplicates, "broken": self.dirt.broken },
+            "evaluated_on": self.held.0,
+            "steps": self.steps,
+            "rows": self.rows,
+            "burn": self.burn,
+            "burn_best": { "accuracy": self.burn_best.1, "epoch": self.burn_best.0 },
+            "cleaned": self.cleaned,
+            "observed": self.observed,
+            "arable": self.arable,
+            "mislabel_auroc": self.mislabel_auroc,
+            "ledger": self.ledger,
+        })
+    }
+
+    /// The outcome as text, with a line end.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let share = |share: f64| format!("{:.0} %", 100.0 * share);
+        let dirt = if self.dirt.is_planted() {
+            format!(
+                "The dirt is PLANTED, from seed {}: {} wrong labels, {} exact duplicates, {} broken rows.",
+                self.seed,
+                share(self.dirt.noise),
+                share(self.dirt.duplicates),
+                share(self.dirt.broken)
+            )
+        } else {
+            "No dirt was planted: what is wrong here came with the data.".to_owned()
+        };
+        text += &format!("\n{}. {dirt}\n\n", self.task);
+        text += &accounting(&self.rows, self.arable.trained).to_string();
+        text += &format!(
+            "\nEach training: the same initial weights, {} optimiser steps; accuracy on {} clean {} rows.\n\n",
+            count(self.steps as u64),
+            count(self.held.1 as u64),
+            self.held.0
+        );
+        let mut table = Table::new([
+            ("training", Align::Left),
+            ("trained", Align::Right),
+            ("accuracy", Align::Right),
+            ("against plain", Align::Right),
+            ("seconds", Align::Right),
+        ]);
+        let mut line = |name: &str, run: &Run| {
+            let gain = 100.0 * (run.accuracy - self.burn.accuracy);
+            table.row([
+                name.to_owned(),
+                count(run.trained),
+                format!("{:.1} %", 100.0 * run.accuracy),
+                format!("{gain:+.1} points"),
+                format!("{:.1}", run.seconds),
+            ]);
+        };
+        line("plain burn", &self.burn);
+        line("Arable, cleaning alone", &self.cleaned);
+        line("Arable, observing (uniform)", &self.observed);
+        line("Arable, acting (denoise)", &self.arable);
+        text += &table.to_string();
+        let (epoch, best) = self.burn_best;
+        text += &format!(
+            "\nPlain burn at its own best epoch ({epoch} of {}), picked with hindsight on these very rows: {:.1} %.\n",
+            self.epochs,
+            100.0 * best
+        );
+        match self.mislabel_auroc {
+            Some(auroc) => {
+                text += &format!(
+                    "The observed trajectories rank the wrong labels among the kept rows with an AUROC of {auroc:.4}.\n"
+                );
+            }
+            None => text += "No wrong label is known among the kept rows, so there is no ranking to judge.\n",
+        }
+        text += &format!("The acting run was written down in {}\n", self.ledger.display());
+        text
+    }
+}
+
+impl Outcome {
+    /// Prints the outcome to standard output: the table, and the JSON object last where it is asked for.
+    #[expect(clippy::print_stdout, reason = "this is what the examples are for")]
+    pub fn print(&self, json: bool) {
+        print!("{}", self.text());
+        if json {
+            println!("{}", self.json());
+        }
+    }
+}
+
+/// What `main` ends with: an error is said in one line on standard error.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "this is where errors go")]
+pub fn finish(result: crate::Result<()>) -> std::process::ExitCode {
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `arable inspect`: a look at a dataset before anything is made of it.
+
+use super::Output;
+use arable_loader::{
+    Error, Result,
+    report::{
+        Align, ColumnProfile, Profile, Progress, Table,
+        numbers::{bytes, count},
+        sample_rows,
+    },
+    source::{self, Request},
+};
+use clap::Args;
+
+/// Decoded bytes of a block; what `[stream] memory = "1GiB"` would give.
+const BLOCK_LIMIT: u64 = 256 << 20;
+
+#[derive(Args)]
+pub(crate) struct Inspect {
+    /// Path, folder, glob or URL; several name several datasets.
+    #[arg(required = true)]
+    url: Vec<String>,
+    /// The files' format, where their ending does not say it: parquet or jsonl.
+    #[arg(long)]
+    format: Option<String>,
+    /// Rows to show.
+    #[arg(long, default_value_t = 5)]
+    rows: usize,
+    /// Rows to profile, from blocks spread over the dataset.
+    #[arg(long, default_value_t = 100_000)]
+    profile: u64,
+    /// Read everything and write `_arable_manifest.json` with the content hash of every block beside the data.
+    #[arg(long)]
+    write_manifest: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Inspect {
+    pub(crate) fn run(self) -> Result<()> {
+        let mut texts = Vec::new();
+        let mut results = Vec::new();
+        for url in &self.url {
+            let (text, json) = self.look(url)?;
+            texts.push(text);
+            results.push(json);
+        }
+        let json = if results.len() == 1 { results.remove(0) } else { serde_json::Value::Array(results) };
+        let json = if json.is_array() { serde_json::json!({ "datasets": json }) } else { json };
+        self.output.print(&texts.join("\n"), &json);
+        Ok(())
+    }
+
+    fn look(&self, url: &str) -> Result<(String, serde_json::Value)> {
+        let options = source::Options {
+            url: url.to_owned(),
+            format: self.format.as_deref().map(str::parse).transpose()?,
+            columns: None,
+            manifest: None,
+            block_limit: BLOCK_LIMIT,
+        };
+        let manifest = if self.write_manifest { Some(source::write_manifest(&options)?) } else { None };
+        let source = source::open(&options)?;
+        let plan = source.plan();
+        let mut profile = Profile::new(&plan.schema);
+        let mut shown = None;
+        let mut bad = 0_u64;
+        let mut faults = Vec::new();
+        let progress = Progress::new(self.output.progress(), "profile", Some(plan.rows().min(self.profile)), "rows");
+        let mut profiled = 0_u64;
+        for block in spread(plan.blocks.len()) {
+            if profiled >= self.profile {
+                break;
+            }
+            let expected = plan.blocks.get(block as usize).map_or(&[][..], |block| &block.hashes);
+            match source.read(Request { block, rows: None, expected }) {
+                Ok(decoded) => {
+                    profile.push(&decoded.data);
+                    bad += decoded.bad_rows.len() as u64;
+                    profiled += decoded.data.num_rows() as u64;
+                    progress.advance(decoded.data.num_rows() as u64);
+                    if block == 0 {
+                        shown = Some(decoded.data);
+                    }
+                }
+                Err(fault @ (Error::Data { .. } | Error::Io { .. })) => faults.push(fault.to_string()),
+                Err(fault) => return Err(fault),
+            }
+        }
+        progress.finish();
+        let columns = profile.columns();
+        let decoded: u64 = plan.blocks.iter().map(|block| block.decoded_bytes).sum();
+        let json = serde_json::json!({
+            "url": url,
+            "plan": plan.hash(),
+            "shards": plan.shards.len(),
+            "blocks": plan.blocks.len(),
+            "rows": plan.rows(),
+            "bytes": plan.bytes(),
+            "decoded_bytes": decoded,
+            "schema": plan.schema.fields().iter().map(|field| serde_json::json!({
+                "name": field.name(), "type": field.data_type().to_string(), "nullable": field.is_nullable(),
+            })).collect::<Vec<_>>(),
+            "profiled_rows": profiled,
+            "bad_rows": bad,
+            "bad_blocks": faults,
+            "columns": columns,
+            "manifest": manifest.as_ref().map(|manifest| manifest.path.clone()),
+        });
+        let mut text = format!(
+            "{url}\n{} rows in {} blocks of {} shards, {} as stored, about {} decoded\nplan {}\n\n",
+            count(plan.rows()),
+            count(plan.blocks.len() as u64),
+            count(plan.shards.len() as u64),
+            bytes(plan.bytes()),
+            bytes(decoded),
+            plan.hash()
+        );
+        let mut table = Table::new([
+            ("shard", Align::Left),
+            ("rows", Align::Right),
+            ("blocks", Align::Right),
+            ("size", Align::Right),
+        ]);
+        const SHOWN: usize = 10;
+        for (index, shard) in plan.shards.iter().enumerate().take(SHOWN) {
+            let blocks = plan.blocks.iter().filter(|block| block.shard as usize == index);
+            let (blocks, rows) =
+                blocks.fold((0, 0), |(blocks, rows), block| (blocks + 1, rows + u64::from(block.rows)));
+            table.row([shard.name.clone(), count(rows), count(blocks), bytes(shard.bytes)]);
+        }
+        text += &table.to_string();
+        if plan.shards.len() > SHOWN {
+            text += &format!("… and {} more\n", count((plan.shards.len() - SHOWN) as u64));
+        }
+        text += &format!("\nprofile of {} rows\n{}", count(profiled), ColumnProfile::table(&columns));
+        if bad > 0 {
+            text += &format!("{} rows could not be read\n", count(bad));
+        }
+        for fault in &faults {
+            text += &format!("bad block: {fault}\n");
+        }
+        if let Some(data) = shown {
+            text += &format!("\n{}", sample_rows(&data, self.rows, 40));
+        }
+        if let Some(manifest) = manifest {
+            text += &format!("\nwrote {}\n", manifest.path.display());
+        }
+        if !faults.is_empty() {
+            // What was found is worth seeing, and the exit status has to say that the data are at fault.
+            self.output.print(&text, &json);
+            return Err(Error::data(
+                arable_loader::Place { dataset: Some(url.to_owned()), ..arable_loader::Place::default() },
+                format!("{} of {} blocks could not be read", faults.len(), plan.blocks.len()),
+            ));
+        }
+        Ok((text, json))
+    }
+}
+
+/// All blocks, the first one first and the others so that any beginning of the list is spread over the dataset: by the
+/// bits of their index, reversed (the van der Corput sequence).
+fn spread(blocks: usize) -> impl Iterator<Item = u32> {
+    let count = u32::try_from(blocks).unwrap_or(u32::MAX);
+    let bits = count.next_power_of_two().trailing_zeros();
+    let reversed = move |index: u32| if bits == 0 { 0 } else { index.reverse_bits() >> (32 - bits) };
+    (0..count.next_power_of_two()).map(reversed).filter(move |&block| block < count)
+}

@@ -1,0 +1,71 @@
+//! The command line: glue between arguments and the library. Results go to standard output, progress and errors to
+//! standard error.
+//!
+//! Exit status: 0 done, 1 the data or the run is at fault, 2 the call or the recipe is wrong.
+
+mod inspect;
+mod stream;
+
+use arable_loader::{Error, report::ProgressMode};
+use clap::{Args, Parser, Subcommand};
+use std::{io, process::ExitCode};
+
+/// Streams, cleans, values and weights training data; shows what a stream would do.
+#[derive(Parser)]
+#[command(name = "arable", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows schema, shards, blocks, rows, bytes, some rows, and a quick profile of the dirt.
+    Inspect(inspect::Inspect),
+    /// Walks a recipe's stream without a model: rows/s, bytes/s, accounting, where the time went.
+    Stream(stream::Walk),
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Copy)]
+struct Output {
+    /// Print the result as one JSON object, last on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Show no progress, and no result but JSON.
+    #[arg(long)]
+    quiet: bool,
+}
+
+impl Output {
+    const fn progress(self) -> ProgressMode {
+        if self.quiet { ProgressMode::Quiet } else { ProgressMode::Auto }
+    }
+
+    /// Prints the result: text unless it is not wanted, JSON where it is.
+    #[expect(clippy::print_stdout, reason = "this is where results go")]
+    fn print(self, text: &str, json: &serde_json::Value) {
+        if self.json {
+            println!("{json}");
+        } else if !self.quiet {
+            print!("{text}");
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is where errors go")]
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Inspect(inspect) => inspect.run(),
+        Command::Stream(walk) => walk.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has heard enough; that is no fault.
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! `arable stream`: walks a recipe's stream without a model.
+
+use super::Output;
+use arable_loader::{
+    Batch, Error, Plan, Recipe, Result, Stream,
+    ledger::FeedbackLog,
+    report::{
+        Progress, accounting,
+        numbers::{byte_rate, bytes, count, duration, rate},
+    },
+    stream::State,
+};
+use clap::Args;
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+#[derive(Args)]
+pub(crate) struct Walk {
+    /// The recipe, a TOML file.
+    recipe: PathBuf,
+    /// Write one line a batch: batch number, rows, BLAKE3 over positions, weights and column bytes (tab separated).
+    #[arg(long, value_name = "FILE")]
+    hashes: Option<PathBuf>,
+    /// Write one line a row: batch, slot, shard, block, row, weight (tab separated).
+    #[arg(long, value_name = "FILE")]
+    ids: Option<PathBuf>,
+    /// Threads that read and clean, in place of the recipe's. Never changes what is emitted.
+    #[arg(long, value_name = "N")]
+    threads: Option<u32>,
+    /// This rank, from 0; batch b belongs to rank b mod world.
+    #[arg(long, value_name = "R", default_value_t = 0)]
+    rank: u32,
+    /// How many ranks there are.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    world: u32,
+    /// Stop after so many batches of this rank.
+    #[arg(long, value_name = "BATCHES")]
+    stop_after: Option<u64>,
+    /// Write the state after the last batch.
+    #[arg(long, value_name = "FILE")]
+    save_state: Option<PathBuf>,
+    /// Go on from a saved state.
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    /// A recorded feedback log (a run's `feedback` folder, or one segment): reports of its batches are given back as
+    /// they were.
+    #[arg(long, value_name = "FILE")]
+    feedback: Option<PathBuf>,
+    /// Write the run's ledger and feedback log to this folder.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Walk {
+    pub(crate) fn run(self) -> Result<()> {
+        let mut recipe = Recipe::from_toml_file(&self.recipe)?.rank(self.rank, self.world);
+        if let Some(threads) = self.threads {
+            recipe = recipe.threads(threads);
+        }
+        let feedback = self.feedback.as_deref().map(FeedbackLog::read).transpose()?;
+        let mut builder = Stream::builder(recipe);
+        if let Some(path) = &self.resume {
+            builder = builder.resume(State::load(path)?);
+        }
+        if let Some(folder) = &self.record {
+            builder = builder.record(folder);
+        }
+        let mut stream = builder.open()?;
+        let mut hashes = self.hashes.as_deref().map(Lines::create).transpose()?;
+        let mut ids = self.ids.as_deref().map(Lines::create).transpose()?;
+
+        let start = Instant::now();
+        let epochs = u64::from(stream.recipe().epochs);
+        let progress = Progress::new(self.output.progress(), "stream", Some(stream.plan().rows() * epochs), "rows");
+        let (first_batch, already) = (stream.batches(), stream.trained());
+        let mut walked = 0;
+        while self.stop_after.is_none_or(|stop| walked < stop) {
+            let Some(batch) = stream.next() else { break };
+            let batch = batch?;
+            walked += 1;
+            progress.advance(batch.len() as u64);
+            if let Some(hashes) = &mut hashes {
+                hashes.line(format_args!("{}\t{}\t{}", batch.number, batch.len(), batch.hash()?))?;
+            }
+            if let Some(ids) = &mut ids {
+                write_ids(ids, &batch, stream.plan())?;
+            }
+            answer(batch, feedback.as_ref())?;
+        }
+        progress.finish();
+        hashes.map(Lines::finish).transpose()?;
+        ids.map(Lines::finish).transpose()?;
+        if let Some(path) = &self.save_state {
+            stream.state()?.save(path)?;
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let (text, json) = summary(&stream, seconds, walked, stream.trained() - already, first_batch);
+        self.output.print(&text, &json);
+        Ok(())
+    }
+}
+
+/// Reports of `batch` what the log says, if it says anything.
+fn answer(batch: Batch, log: Option<&FeedbackLog>) -> Result<()> {
+    let Some(report) = log.and_then(|log| log.get(batch.number)) else { return Ok(()) };
+    let positions: Vec<_> = report.rows.iter().map(|row| row.0).collect();
+    if positions[..] != batch.positions[..] {
+        return Err(Error::Feedback {
+            batch: batch.number,
+            what: "the log speaks of other rows than the stream drew: it belongs to another run, recipe or data".into(),
+        });
+    }
+    let signals: Vec<_> = report.rows.iter().map(|row| row.1).collect();
+    batch.receipt.report(&signals)
+}
+
+fn write_ids(ids: &mut Lines, batch: &Batch, plan: &Plan) -> Result<()> {
+    for (slot, (position, weight)) in batch.positions.iter().zip(&batch.weights).enumerate() {
+        let shard = plan.blocks.get(position.block as usize).and_then(|block| plan.shards.get(block.shard as usize));
+        let shard = shard.map_or("", |shard| shard.name.as_str());
+        ids.line(format_args!("{}\t{slot}\t{shard}\t{}\t{}\t{weight}", batch.number, position.block, position.row))?;
+    }
+    Ok(())
+}
+
+/// A file of lines.
+struct Lines {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Lines {
+    fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).map_err(Error::io("write", path))?;
+        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file) })
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) -> Result<()> {
+        writeln!(self.file, "{line}").map_err(Error::io("write", self.path.as_path()))
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.file.flush().map_err(Error::io("write", self.path.as_path()))
+    }
+}
+
+fn summary(stream: &Stream, seconds: f64, batches: u64, rows: u64, first_batch: u64) -> (String, serde_json::Value) {
+    let (account, timings) = (stream.account(), stream.timings());
+    let json = serde_json::json!({
+        "rows": account,
+        "trained": rows,
+        "batches": batches,
+        "first_batch": first_batch,
+        "next_batch": stream.batches(),
+        "window": stream.window(),
+        "seconds": seconds,
+        "rows_per_second": rows as f64 / seconds,
+        "bytes_read": timings.bytes,
+        "bytes_per_second": timings.bytes as f64 / seconds,
+        "time": {
+            "read": timings.read.as_secs_f64(),
+            "clean": timings.clean.as_secs_f64(),
+            "draw": timings.draw.as_secs_f64(),
+            "gather": timings.gather.as_secs_f64(),
+            "wait_blocks": timings.wait_blocks.as_secs_f64(),
+            "wait_feedback": timings.wait_feedback.as_secs_f64(),
+            "wait_consumer": timings.wait_consumer.as_secs_f64(),
+        },
+        "plan": stream.plan().hash(),
+        "ledger": stream.ledger(),
+    });
+    let mut text = accounting(&account, rows).to_string();
+    text += &format!(
+        "\n{} batches in {}: {}, {} read ({})\n",
+        count(batches),
+        duration(Duration::from_secs_f64(seconds)),
+        rate(rows as f64 / seconds, "rows"),
+        bytes(timings.bytes),
+        byte_rate(timings.bytes as f64 / seconds),
+    );
+    text += &format!(
+        "time of all threads: read {}, clean {}, draw {}, gather {}; the sequencer waited {} for blocks, {} for feedback, {} for the consumer\n",
+        duration(timings.read),
+        duration(timings.clean),
+        duration(timings.draw),
+        duration(timings.gather),
+        duration(timings.wait_blocks),
+        duration(timings.wait_feedback),
+        duration(timings.wait_consumer),
+    );
+    if let Some(ledger) = stream.ledger() {
+        text += &format!("written down in {}\n", ledger.display());
+    }
+    (text, json)
+}

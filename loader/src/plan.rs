@@ -1,0 +1,127 @@
+//! The plan: the ordered list of blocks that a dataset consists of. Small, immutable, made once.
+
+use crate::{Hash, Place};
+use arrow::datatypes::SchemaRef;
+
+/// One file of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// How to open it.
+    pub path: String,
+    /// Its name below the dataset's folder: what the plan's hash covers, so that a dataset may be moved.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// BLAKE3 over what the plan read of it: a Parquet footer, or the whole of a text file.
+    pub hash: Hash,
+}
+
+/// Where a block lies within its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// Rows of a Parquet row group; all of them, unless the group would decode to too much at once.
+    RowGroup {
+        /// The row group's index in its file.
+        group: u32,
+        /// The first row of the block within the row group.
+        first_row: u32,
+    },
+    /// A range of bytes of a text file, cut between records.
+    Bytes {
+        /// The first byte.
+        offset: u64,
+        /// The length in bytes.
+        length: u64,
+    },
+}
+
+/// What is read, hashed, verified and cleaned at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Index into [`Plan::shards`].
+    pub shard: u32,
+    /// Which block of its shard it is, counted from 0.
+    pub index: u32,
+    /// How many rows it holds.
+    pub rows: u32,
+    /// Its length as stored, in bytes.
+    pub bytes: u64,
+    /// Its length decoded into Arrow, in bytes; an estimate for text formats.
+    pub decoded_bytes: u64,
+    /// Where it lies.
+    pub span: Span,
+    /// Content hashes, where they are known before reading (from a manifest, or from the scan of a text file): one a
+    /// leaf column for Parquet, in file order, one in all for text. Empty where they are learned at the first read.
+    pub hashes: Vec<Hash>,
+}
+
+/// The ordered list of a dataset's blocks.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The URL pattern that it was made from.
+    pub url: String,
+    /// The columns that the stream carries, in order.
+    pub schema: SchemaRef,
+    /// The files, in order of their names.
+    pub shards: Vec<Shard>,
+    /// The blocks, in order of file and place.
+    pub blocks: Vec<Block>,
+}
+
+impl Plan {
+    /// How many rows all blocks hold together.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.blocks.iter().map(|block| u64::from(block.rows)).sum()
+    }
+
+    /// How many bytes all shards hold together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.bytes).sum()
+    }
+
+    /// The place of `block`, for messages.
+    #[must_use]
+    pub fn place(&self, block: u32) -> Place {
+        let shard = self
+            .blocks
+            .get(block as usize)
+            .and_then(|block| self.shards.get(block.shard as usize))
+            .map(|shard| shard.path.clone());
+        Place { shard, block: Some(block), ..Place::default() }
+    }
+
+    /// The dataset's identity: shards by name, length and hash, blocks by place and rows, and the columns carried.
+    ///
+    /// Content hashes that were learned elsewhere (a manifest) are not part of it, so that writing a manifest does
+    /// not make another dataset of the same files.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"arable plan 1");
+        let mut text = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        for field in self.schema.fields() {
+            text(field.name());
+            text(&field.data_type().to_string());
+        }
+        for shard in &self.shards {
+            text(&shard.name);
+            text(&shard.hash.to_string());
+            text(&shard.bytes.to_string());
+        }
+        for block in &self.blocks {
+            let (kind, a, b) = match block.span {
+                Span::RowGroup { group, first_row } => (0_u64, u64::from(group), u64::from(first_row)),
+                Span::Bytes { offset, length } => (1, offset, length),
+            };
+            for number in [u64::from(block.shard), u64::from(block.rows), kind, a, b] {
+                hasher.update(&number.to_le_bytes());
+            }
+        }
+        Hash(*hasher.finalize().as_bytes())
+    }
+}

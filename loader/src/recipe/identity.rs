@@ -1,0 +1,220 @@
+//! The recipe's identity: a hash over what decides which rows are emitted, in which order and with which weights.
+//!
+//! Where the data lie and how fast they flow is not in it: the same stream may be read elsewhere, by more threads.
+
+use super::{OnBad, Recipe, read::PATH_OPTIONS};
+use crate::Hash;
+use toml::{Table, Value};
+
+impl Recipe {
+    /// BLAKE3 over the part that decides emission, with `window` the number of blocks that are really open together
+    /// (given by the recipe, or derived from its memory).
+    ///
+    /// In it: seed, format, columns, label, the cleaning operators in order, the policy, batch size, `drop_last`, the
+    /// window, `feedback_lag`, and what is done about bad blocks and rows. The order of keys within a table is not.
+    /// Nor are URLs and paths (a policy's `trusted` and `reference` count as given or not; what they hold must be
+    /// hashed by who reads it), epochs, `epoch_batches`, memory, threads, prefetch, rank and world.
+    #[must_use]
+    pub fn identity(&self, window: u32) -> Hash {
+        let mut digest = Digest(blake3::Hasher::new());
+        digest.text("arable recipe 1");
+        digest.number(self.seed);
+        digest.optional(self.dataset.format.as_deref());
+        digest.flag(self.dataset.columns.is_some());
+        let columns = self.dataset.columns.as_deref().unwrap_or_default();
+        digest.number(columns.len() as u64);
+        for column in columns {
+            digest.text(column);
+        }
+        digest.optional(self.dataset.label.as_deref());
+        digest.number(self.clean.len() as u64);
+        for operator in &self.clean {
+            digest.text(&operator.op);
+            digest.table(&operator.options);
+        }
+        digest.text(&self.policy.name);
+        let mut options = self.policy.options.clone();
+        for option in PATH_OPTIONS {
+            if let Some(path @ Value::String(_)) = options.get_mut(option) {
+                *path = Value::Boolean(true);
+            }
+        }
+        digest.table(&options);
+        digest.number(u64::from(self.batch.size));
+        digest.flag(self.batch.drop_last);
+        digest.number(u64::from(window));
+        digest.number(u64::from(self.stream.feedback_lag));
+        digest.flag(self.stream.on_bad_block == OnBad::Quarantine);
+        digest.flag(self.stream.on_bad_row == OnBad::Quarantine);
+        Hash(*digest.0.finalize().as_bytes())
+    }
+}
+
+/// A hasher of values, each written so that no two sequences of values give the same bytes.
+struct Digest(blake3::Hasher);
+
+impl Digest {
+    fn number(&mut self, value: u64) {
+        self.0.update(&value.to_le_bytes());
+    }
+
+    fn flag(&mut self, value: bool) {
+        self.0.update(&[u8::from(value)]);
+    }
+
+    fn kind(&mut self, kind: u8) {
+        self.0.update(&[kind]);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.update(text.as_bytes());
+    }
+
+    fn optional(&mut self, text: Option<&str>) {
+        self.flag(text.is_some());
+        self.text(text.unwrap_or_default());
+    }
+
+    fn table(&mut self, table: &Table) {
+        // The table keeps whatever order it was built to keep; the hash must not.
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_unstable_by_key(|(key, _)| key.as_str());
+        self.number(entries.len() as u64);
+        for (key, value) in entries {
+            self.text(key);
+            self.value(value);
+        }
+    }
+
+    fn value(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => {
+                self.kind(0);
+                self.text(text);
+            }
+            Value::Integer(value) => {
+                self.kind(1);
+                self.number(*value as u64);
+            }
+            Value::Float(value) => {
+                self.kind(2);
+                self.number(value.to_bits());
+            }
+            Value::Boolean(value) => {
+                self.kind(3);
+                self.flag(*value);
+            }
+            Value::Datetime(value) => {
+                self.kind(4);
+                self.text(&value.to_string());
+            }
+            Value::Array(items) => {
+                self.kind(5);
+                self.number(items.len() as u64);
+                for item in items {
+                    self.value(item);
+                }
+            }
+            Value::Table(table) => {
+                self.kind(6);
+                self.table(table);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::ByteSize;
+    use std::collections::BTreeSet;
+
+    fn recipe() -> Recipe {
+        Recipe::new("data/*.parquet")
+            .columns(["text", "label"])
+            .label("label")
+            .clean("range", [("column", "label".into()), ("min", 0.into()), ("max", 9.into())])
+            .clean("missing", [])
+            .policy("denoise")
+            .policy_option("trusted", "clean.csv")
+    }
+
+    #[test]
+    fn what_does_not_decide_emission_is_not_in_it() {
+        let of = recipe().identity(8);
+        for (what, other) in [
+            (
+                "url",
+                Recipe {
+                    dataset: crate::recipe::Dataset { url: "/x/*.parquet".into(), ..recipe().dataset },
+                    ..recipe()
+                },
+            ),
+            ("manifest", recipe().manifest("m.json")),
+            ("trusted", recipe().policy_option("trusted", "/x/clean.csv")),
+            ("epochs", recipe().epochs(9)),
+            ("epoch_batches", recipe().epoch_batches(9)),
+            ("memory", recipe().memory(ByteSize::gib(9))),
+            ("threads", recipe().threads(9)),
+            ("prefetch", recipe().prefetch(9)),
+            ("rank", recipe().rank(1, 9)),
+            ("the window as asked for", recipe().window(9)),
+        ] {
+            assert_eq!(other.identity(8), of, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_decides_emission_is_in_it() {
+        let others = [
+            recipe(),
+            recipe().seed(1),
+            recipe().columns(["label", "text"]),
+            recipe().columns(["text,label"]),
+            Recipe { dataset: crate::recipe::Dataset { columns: None, ..recipe().dataset }, ..recipe() },
+            recipe().label("text"),
+            recipe().format("csv"),
+            recipe().clean("missing", []),
+            Recipe { clean: recipe().clean.into_iter().rev().collect(), ..recipe() },
+            Recipe { clean: Vec::new(), ..recipe() },
+            recipe().policy("uniform"),
+            recipe().policy("denoise"),
+            recipe().policy_option("gamma", 1),
+            recipe().policy_option("gamma", 1.0),
+            recipe().policy_option("gamma", "1"),
+            recipe().policy_option("gamma", true),
+            recipe().policy_option("gamma", vec![1, 2]),
+            recipe().policy_option("gamma", vec![vec![1], vec![2]]),
+            recipe().policy_option("gamma", vec![vec![1, 2], vec![]]),
+            recipe().batch_size(65),
+            recipe().drop_last(true),
+            recipe().feedback_lag(17),
+            recipe().on_bad_block(OnBad::Quarantine),
+            recipe().on_bad_row(OnBad::Quarantine),
+        ];
+        let mut hashes: BTreeSet<Hash> = others.iter().map(|recipe| recipe.identity(8)).collect();
+        assert_eq!(hashes.len(), others.len());
+        assert!(hashes.insert(recipe().identity(9)), "the window");
+    }
+
+    #[test]
+    fn the_order_of_keys_is_not_in_it() {
+        let one =
+            "[dataset]\nurl = 'a'\nlabel = 'y'\n[[clean]]\nop = 'o'\nb = { x = 1, y = 2 }\na = 1\n[batch]\nsize = 3";
+        let two =
+            "[batch]\nsize = 3\n[[clean]]\na = 1\nb = { y = 2, x = 1 }\nop = 'o'\n[dataset]\nlabel = 'y'\nurl = 'a'";
+        let of = |text| Recipe::from_toml(text).unwrap().identity(1);
+        assert_eq!(of(one), of(two));
+        assert_ne!(of(one), of(&two.replace("x = 1", "x = 3")));
+    }
+
+    #[test]
+    fn it_is_the_same_on_every_machine_and_in_every_version() {
+        // States and ledgers hold it: it may change only together with the text "arable recipe 1".
+        assert_eq!(
+            recipe().identity(8).to_string(),
+            "251a99cf7b8677cba049fbe95cd4f28dd5ab37829f0d5e7814d59c3254c82d1b"
+        );
+    }
+}

@@ -1,0 +1,203 @@
+//! The recipe: everything that a stream does, as plain data.
+//!
+//! It is written in TOML, or put together in code by a builder, and says where samples come from, what is kept of
+//! them, how they are valued and drawn, and how they flow. It names operators and policies without knowing them: what
+//! their options mean is for the rooms that hold them to say.
+
+mod build;
+mod byte_size;
+mod check;
+mod identity;
+mod read;
+pub mod strict;
+
+pub use byte_size::ByteSize;
+
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+/// Everything that a stream does.
+///
+/// Read from TOML, where only `[dataset]` and its `url` are required:
+///
+/// ```
+/// use arable_loader::Recipe;
+///
+/// let recipe = Recipe::from_toml(
+///     r#"
+///     seed = 7
+///
+///     [dataset]
+///     url = "data/*.parquet"
+///     label = "label"
+///
+///     [[clean]]
+///     op = "range"
+///     column = "label"
+///     min = 0
+///
+///     [stream]
+///     memory = "512MiB"
+///     "#,
+/// )?;
+/// assert_eq!(recipe.clean[0].op, "range");
+/// assert_eq!(recipe.batch.size, 64);
+///
+/// let error = Recipe::from_toml("[dataset]\nurl = \"data/*.parquet\"\n[stream]\nthread = 4").unwrap_err();
+/// assert_eq!(error.to_string(), "recipe: in [stream]: unknown key `thread`; did you mean `threads`?");
+/// # Ok::<(), arable_loader::Error>(())
+/// ```
+///
+/// Or built, from the same words:
+///
+/// ```
+/// use arable_loader::Recipe;
+///
+/// let recipe = Recipe::new("data/*.parquet")
+///     .columns(["text", "label"])
+///     .label("label")
+///     .clean("range", [("column", "label".into()), ("min", 0.into())])
+///     .policy("denoise")
+///     .batch_size(64)
+///     .seed(7)
+///     .threads(2);
+/// recipe.validate()?;
+/// # Ok::<(), arable_loader::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Recipe {
+    /// What all randomness is a function of; 0 to 2⁶³ − 1, as TOML holds it.
+    pub seed: u64,
+    /// How many passes the draws make over the plan; at least 1.
+    pub epochs: u32,
+    /// Where samples come from.
+    pub dataset: Dataset,
+    /// What is kept, operator by operator, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clean: Vec<Operator>,
+    /// How samples are valued and drawn.
+    pub policy: Policy,
+    /// What one batch is.
+    pub batch: BatchSettings,
+    /// How samples flow.
+    pub stream: StreamSettings,
+    /// Which of the `world` ranks this process is, from 0. A matter of the run: no key of the file.
+    #[serde(skip)]
+    pub rank: u32,
+    /// How many ranks share the batches; at least 1. A matter of the run: no key of the file.
+    #[serde(skip)]
+    pub world: u32,
+}
+
+/// `[dataset]`: where samples come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// A path, a glob or a URL.
+    pub url: String,
+    /// The files' format, where their ending does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// What the stream carries; all columns where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// The label's column, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The manifest to verify against, where it does not lie in the dataset's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+}
+
+/// One `[[clean]]`: an operator and its options.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Operator {
+    /// The operator's name.
+    pub op: String,
+    /// Every other key of its table (`column` or `columns`, `action`, …), for the operator to read.
+    #[serde(flatten)]
+    pub options: Table,
+}
+
+/// `[policy]`: how samples are valued and drawn.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Policy {
+    /// The policy's name.
+    pub name: String,
+    /// Every other key of its table, for the policy to read.
+    #[serde(flatten)]
+    pub options: Table,
+}
+
+impl Default for Policy {
+    /// The plain shuffled epoch.
+    fn default() -> Self {
+        Self { name: "uniform".to_owned(), options: Table::new() }
+    }
+}
+
+/// `[batch]`: what one batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchSettings {
+    /// The rows of a batch, of one rank; at least 1.
+    pub size: u32,
+    /// Whether a last batch that is not full is left out.
+    pub drop_last: bool,
+    /// The length of a virtual epoch in batches, at least 1; where it is left out, the kept rows make it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch_batches: Option<u64>,
+}
+
+impl Default for BatchSettings {
+    fn default() -> Self {
+        Self { size: 64, drop_last: false, epoch_batches: None }
+    }
+}
+
+/// `[stream]`: how samples flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StreamSettings {
+    /// What the stream may hold in memory; at least 16 MiB.
+    pub memory: ByteSize,
+    /// How many threads decode and clean, 1 to 1024. Two where it is left out, on every machine alike. Never changes
+    /// what is emitted.
+    pub threads: u32,
+    /// How many blocks are open together, at least 1; derived from `memory` where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<u32>,
+    /// How many batches are made ahead of the trainer, 1 to 65,536. Never changes what is emitted.
+    pub prefetch: u32,
+    /// How many batches old the newest signal is that a draw sees; at least `prefetch` + world.
+    pub feedback_lag: u32,
+    /// What to do about a block that cannot be read.
+    pub on_bad_block: OnBad,
+    /// What to do about a row that cannot be read.
+    pub on_bad_row: OnBad,
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        Self {
+            memory: ByteSize::gib(1),
+            threads: 2,
+            window: None,
+            prefetch: 4,
+            feedback_lag: 16,
+            on_bad_block: OnBad::Stop,
+            on_bad_row: OnBad::Stop,
+        }
+    }
+}
+
+/// What to do about data that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBad {
+    /// Stop with an error.
+    #[default]
+    Stop,
+    /// Count the rows as quarantined and go on without them.
+    Quarantine,
+}

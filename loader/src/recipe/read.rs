@@ -1,0 +1,489 @@
+//! How a recipe is read from TOML, strictly, and written again.
+//!
+//! What the contract names but this version does not do is refused by name rather than ignored.
+
+use super::{BatchSettings, Dataset, Operator, Policy, Recipe, StreamSettings, strict};
+use crate::{Error, Result};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
+use std::{
+    fmt, fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+use toml::{Table, Value};
+
+/// The longest recipe that is read, in bytes.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// The options of a policy that name a dataset or a file.
+pub(super) const PATH_OPTIONS: [&str; 2] = ["trusted", "reference"];
+
+const LEAST: &str = "\n\nThe least that a recipe needs:\n\n[dataset]\nurl = \"data/*.parquet\"";
+
+impl Recipe {
+    /// Reads a recipe. Paths in it are taken as they stand: relative ones start at the current folder.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Recipe`] where the text is no TOML, where a key is unknown, is missing or holds something of the wrong
+    /// type, and where [`validate`](Self::validate) refuses what it asks for.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        read("recipe", text)
+    }
+
+    /// Reads a recipe from a file of at most 1 MiB.
+    ///
+    /// Relative paths in it (`url` and `manifest` of `[dataset]`, `trusted` and `reference` of `[policy]`) start at
+    /// the file's folder, wherever the program was started, and are made absolute.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_toml`](Self::from_toml), with the file's name; [`Error::Io`] where the file cannot be read.
+    pub fn from_toml_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let mut text = String::new();
+        let mut file = fs::File::open(path)
+            .map_err(|error| Error::recipe(format!("cannot read the recipe `{}`: {error}", path.display())))?
+            .take(LONGEST_FILE + 1);
+        file.read_to_string(&mut text).map_err(Error::io("read", path))?;
+        if text.len() as u64 > LONGEST_FILE {
+            return Err(Error::recipe(format!("{}: a recipe of more than 1 MiB is not read", path.display())));
+        }
+        let mut recipe = read(&path.display().to_string(), &text)?;
+        let file = std::path::absolute(path).map_err(Error::io("read", path))?;
+        recipe.resolve(file.parent().unwrap_or(&file));
+        Ok(recipe)
+    }
+
+    /// The recipe as TOML that [`from_toml`](Self::from_toml) reads as the same recipe, with every default spelt out
+    /// and options in alphabetical order. Rank and world are not in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Recipe`] where [`validate`](Self::validate) refuses it.
+    pub fn to_toml(&self) -> Result<String> {
+        self.validate()?;
+        toml::to_string(self).map_err(|error| Error::recipe(format!("recipe: cannot be written as TOML: {error}")))
+    }
+
+    /// Lets relative paths start at `folder`.
+    fn resolve(&mut self, folder: &Path) {
+        self.dataset.url = resolve_url(folder, &self.dataset.url);
+        if let Some(manifest) = &mut self.dataset.manifest {
+            *manifest = resolve_path(folder, manifest);
+        }
+        for option in PATH_OPTIONS {
+            if let Some(Value::String(path)) = self.policy.options.get_mut(option) {
+                *path = if option == "trusted" { resolve_url(folder, path) } else { resolve_path(folder, path) };
+            }
+        }
+    }
+}
+
+/// Whether `path` is a local one that does not say where it starts.
+fn is_relative(path: &str) -> bool {
+    !path.contains("://") && Path::new(path).is_relative()
+}
+
+fn resolve_path(folder: &Path, path: &str) -> String {
+    if is_relative(path) { join(folder.to_path_buf(), path) } else { path.to_owned() }
+}
+
+/// As [`resolve_path`], for a glob: what the folder's own name holds of a glob's characters is meant literally.
+fn resolve_url(folder: &Path, url: &str) -> String {
+    if !is_relative(url) {
+        return url.to_owned();
+    }
+    let folder = folder.to_string_lossy();
+    join(
+        PathBuf::from(if folder.contains(['*', '?', '[']) { glob::Pattern::escape(&folder) } else { folder.into() }),
+        url,
+    )
+}
+
+fn join(folder: PathBuf, path: &str) -> String {
+    // "./data" is the folder's "data": the dot would only make messages longer.
+    folder.join(path.trim_start_matches("./")).to_string_lossy().into_owned()
+}
+
+/// The file's tables, before they make a recipe.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default = "default_seed")]
+    seed: u64,
+    #[serde(default = "default_epochs")]
+    epochs: u32,
+    dataset: Dataset,
+    #[serde(default)]
+    split: Split,
+    #[serde(default)]
+    clean: Vec<Operator>,
+    #[serde(default)]
+    policy: Policy,
+    #[serde(default)]
+    batch: BatchSettings,
+    #[serde(default)]
+    stream: StreamSettings,
+}
+
+pub(super) const fn default_seed() -> u64 {
+    42
+}
+
+pub(super) const fn default_epochs() -> u32 {
+    1
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Split {
+    valid: f64,
+    holdout: f64,
+}
+
+fn read(path: &str, text: &str) -> Result<Recipe> {
+    let table: Table = toml::from_str(text)
+        .map_err(|error: toml::de::Error| Error::recipe(format!("{path}: {}", error.to_string().trim_end())))?;
+    if table.contains_key("domain") {
+        return Err(Error::recipe(format!(
+            "{path}: [[domain]]: this version streams one [dataset]; mixtures of domains are not built yet"
+        )));
+    }
+    let file: File = strict::read(&table).map_err(|fault| {
+        let least = match fault.missing().as_deref() {
+            Some("dataset" | "dataset.url") => LEAST,
+            _ => "",
+        };
+        Error::recipe(format!("{path}: {fault}{least}"))
+    })?;
+    for (part, share) in [("valid", file.split.valid), ("holdout", file.split.holdout)] {
+        if share != 0.0 {
+            return Err(Error::recipe(format!(
+                "{path}: in [split]: `{part}` = {share}: this version keeps no part out of training; leave [split] out \
+                 or set it to 0, and give validation data as a recipe of their own"
+            )));
+        }
+    }
+    let recipe = Recipe {
+        seed: file.seed,
+        epochs: file.epochs,
+        dataset: file.dataset,
+        clean: file.clean,
+        policy: file.policy,
+        batch: file.batch,
+        stream: file.stream,
+        rank: 0,
+        world: 1,
+    };
+    recipe.validate_at(path)?;
+    Ok(recipe)
+}
+
+impl<'de> Deserialize<'de> for Operator {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (op, options) = deserializer.deserialize_map(Named("op"))?;
+        Ok(Self { op: op.ok_or_else(|| D::Error::missing_field("op"))?, options })
+    }
+}
+
+impl<'de> Deserialize<'de> for Policy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (name, options) = deserializer.deserialize_map(Named("name"))?;
+        Ok(Self { name: name.ok_or_else(|| D::Error::missing_field("name"))?, options })
+    }
+}
+
+/// A table with a name under the key given here, and options beside it.
+struct Named(&'static str);
+
+impl<'de> Visitor<'de> for Named {
+    type Value = (Option<String>, Table);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a table with `{}`", self.0)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let (mut name, mut options) = (None, Table::new());
+        while let Some(key) = entries.next_key::<String>()? {
+            if key == self.0 {
+                name = Some(entries.next_value()?);
+            } else {
+                let value = entries.next_value()?;
+                options.insert(key, value);
+            }
+        }
+        Ok((name, options))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        Recipe,
+        recipe::{ByteSize, OnBad},
+    };
+    use proptest::prelude::*;
+    use std::fs;
+
+    const DATASET: &str = "[dataset]\nurl = 'data/*.parquet'\n";
+
+    /// Every key of the contract that this version reads.
+    const WHOLE: &str = r#"
+        seed = 9223372036854775807
+        epochs = 3
+
+        [dataset]
+        url = "s3://bucket/data/*.jsonl.zst"
+        format = "jsonl"
+        columns = ["text", "label"]
+        label = "label"
+        manifest = "m.json"
+
+        [split]
+        valid = 0.0
+        holdout = 0
+
+        [[clean]]
+        op = "gopher_quality"
+        column = "text"
+        action = "drop"
+
+        [[clean]]
+        columns = ["a", "b"]
+        op = "missing"
+
+        [policy]
+        name = "denoise"
+        gamma = 0.5
+
+        [batch]
+        size = 10
+        drop_last = true
+        epoch_batches = 1000
+
+        [stream]
+        memory = "512 MiB"
+        threads = 8
+        window = 5
+        prefetch = 2
+        feedback_lag = 3
+        on_bad_block = "quarantine"
+        on_bad_row = "stop"
+    "#;
+
+    fn message(text: &str) -> String {
+        Recipe::from_toml(text).unwrap_err().to_string()
+    }
+
+    /// The message for `text` beside a `[dataset]`.
+    fn beside(text: &str) -> String {
+        message(&format!("{DATASET}{text}"))
+    }
+
+    #[test]
+    fn every_key_of_the_contract_is_read() {
+        let built = Recipe::new("s3://bucket/data/*.jsonl.zst")
+            .seed(i64::MAX as u64)
+            .epochs(3)
+            .format("jsonl")
+            .columns(["text", "label"])
+            .label("label")
+            .manifest("m.json")
+            .clean("gopher_quality", [("column", "text".into()), ("action", "drop".into())])
+            .clean("missing", [("columns", vec!["a", "b"].into())])
+            .policy("denoise")
+            .policy_option("gamma", 0.5)
+            .batch_size(10)
+            .drop_last(true)
+            .epoch_batches(1000)
+            .memory(ByteSize::mib(512))
+            .threads(8)
+            .window(5)
+            .prefetch(2)
+            .feedback_lag(3)
+            .on_bad_block(OnBad::Quarantine)
+            .on_bad_row(OnBad::Stop);
+        assert_eq!(Recipe::from_toml(WHOLE).unwrap(), built);
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let defaults = "seed = 42\nepochs = 1\n[dataset]\nurl = 'data/*.parquet'\n[split]\nvalid = 0.0\nholdout = 0.0\n\
+                        [policy]\nname = 'uniform'\n[batch]\nsize = 64\ndrop_last = false\n\
+                        [stream]\nmemory = '1GiB'\nthreads = 2\nprefetch = 4\nfeedback_lag = 16\n\
+                        on_bad_block = 'stop'\non_bad_row = 'stop'\n";
+        let read = Recipe::from_toml(DATASET).unwrap();
+        assert_eq!(read, Recipe::from_toml(defaults).unwrap());
+        assert_eq!(read, Recipe::new("data/*.parquet"));
+        assert_eq!((read.rank, read.world), (0, 1));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for text in [WHOLE, DATASET] {
+            let recipe = Recipe::from_toml(text).unwrap();
+            let written = recipe.to_toml().unwrap();
+            assert_eq!(Recipe::from_toml(&written).unwrap(), recipe, "{written}");
+        }
+        assert!(Recipe::new("a.csv").seed(u64::MAX).to_toml().unwrap_err().is_usage());
+    }
+
+    #[test]
+    fn a_wrong_key_or_value_is_named_with_its_place() {
+        for (text, expected) in [
+            ("[stream]\nthread = 4", "recipe: in [stream]: unknown key `thread`; did you mean `threads`?"),
+            (
+                "[batch]\nrows = 4",
+                "recipe: in [batch]: unknown key `rows`; the known keys are `size`, `drop_last`, `epoch_batches`",
+            ),
+            ("[polcy]\nname = 'uniform'", "recipe: unknown key `polcy`; did you mean `policy`?"),
+            (
+                "[stream]\nthreads = 'two'",
+                "recipe: in [stream]: `threads`: expected a whole number from 0 to 4294967295, found the string \"two\"",
+            ),
+            (
+                "[stream]\non_bad_block = 'stopp'",
+                "recipe: in [stream]: `on_bad_block`: unknown value \"stopp\"; did you mean `stop`?",
+            ),
+            (
+                "[stream]\non_bad_row = 'ignore'",
+                "recipe: in [stream]: `on_bad_row`: unknown value \"ignore\"; the known values are `stop`, `quarantine`",
+            ),
+            (
+                "[stream]\nmemory = '1 GiBB'",
+                "recipe: in [stream]: `memory`: \"1 GiBB\" is no number of bytes; write it like \"512MiB\", \"1GiB\", \
+                 \"4MB\" or 1048576",
+            ),
+            (
+                "[stream]\nmemory = 1.5",
+                "recipe: in [stream]: `memory`: expected a number of bytes like \"1GiB\" or 1048576, found the number 1.5",
+            ),
+            (
+                "[stream]\nmemory = -1",
+                "recipe: in [stream]: `memory`: expected a number of bytes like \"1GiB\" or 1048576, found the number -1",
+            ),
+            ("[[clean]]\nop = 'a'\n[[clean]]\ncolumn = 'b'", "recipe: in [[clean]] 2: missing key `op`"),
+            ("[[clean]]\nop = 3", "recipe: in [[clean]] 1: `op`: expected a string, found the number 3"),
+            ("[clean]\nop = 'a'", "recipe: `clean`: expected an array, found a table"),
+            ("[policy]\ngamma = 3", "recipe: in [policy]: missing key `name`"),
+            (
+                "stream = 3",
+                "recipe: in [dataset]: unknown key `stream`; the known keys are `url`, `format`, `columns`, `label`, `manifest`",
+            ),
+        ] {
+            assert_eq!(beside(text), expected);
+        }
+        assert_eq!(
+            message("seed = -1\n[dataset]\nurl = 'a.csv'"),
+            "recipe: `seed`: expected a whole number from 0 to 9223372036854775807, found the number -1"
+        );
+        assert_eq!(message("dataset = 'a.csv'"), "recipe: `dataset`: expected a table, found the string \"a.csv\"");
+    }
+
+    #[test]
+    fn without_its_dataset_a_recipe_shows_the_least_that_it_needs() {
+        let least = "\n\nThe least that a recipe needs:\n\n[dataset]\nurl = \"data/*.parquet\"";
+        assert_eq!(message("seed = 7"), format!("recipe: missing key `dataset`{least}"));
+        assert_eq!(message(""), format!("recipe: missing key `dataset`{least}"));
+        assert_eq!(message("[dataset]\nlabel = 'y'"), format!("recipe: in [dataset]: missing key `url`{least}"));
+        let (_, minimal) = least.split_once("needs:").unwrap();
+        Recipe::from_toml(minimal).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_toml_is_shown_with_its_line() {
+        assert_eq!(
+            message("seed = 42\nepochs = = 1"),
+            "recipe: TOML parse error at line 2, column 10\n  |\n2 | epochs = = 1\n  |          ^\nextra `=`, expected nothing"
+        );
+        assert_eq!(
+            message("seed = 1\nseed = 2"),
+            "recipe: TOML parse error at line 2, column 1\n  |\n2 | seed = 2\n  | ^^^^\nduplicate key"
+        );
+    }
+
+    #[test]
+    fn what_is_not_built_is_refused_by_name() {
+        assert_eq!(
+            message("[[domain]]\nname = 'web'\nshare = 0.5\nurl = 'a.parquet'"),
+            "recipe: [[domain]]: this version streams one [dataset]; mixtures of domains are not built yet"
+        );
+        assert_eq!(
+            beside("[split]\nvalid = 0.1"),
+            "recipe: in [split]: `valid` = 0.1: this version keeps no part out of training; leave [split] out or set it \
+             to 0, and give validation data as a recipe of their own"
+        );
+        assert!(beside("[split]\nholdout = nan").contains("`holdout` = NaN"));
+    }
+
+    #[test]
+    fn a_file_is_named_in_messages_and_its_relative_paths_start_at_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("arable.toml");
+        let text = "[dataset]\nurl = './data/*.parquet'\nmanifest = 'm.json'\n[policy]\nname = 'p'\ntrusted = 't.csv'\nreference = '/r'";
+        fs::write(&file, text).unwrap();
+        let recipe = Recipe::from_toml_file(&file).unwrap();
+        let here = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        assert_eq!(recipe.dataset.url, here("data/*.parquet"));
+        assert_eq!(recipe.dataset.manifest, Some(here("m.json")));
+        assert_eq!(recipe.policy.options["trusted"].as_str(), Some(here("t.csv").as_str()));
+        assert_eq!(recipe.policy.options["reference"].as_str(), Some("/r"));
+
+        for url in ["s3://bucket/x.parquet", "/data/x.parquet"] {
+            fs::write(&file, format!("[dataset]\nurl = '{url}'")).unwrap();
+            assert_eq!(Recipe::from_toml_file(&file).unwrap().dataset.url, url);
+        }
+
+        fs::write(&file, "seeed = 1").unwrap();
+        let expected = format!("{}: unknown key `seeed`; did you mean `seed`?", file.display());
+        assert_eq!(Recipe::from_toml_file(&file).unwrap_err().to_string(), expected);
+        fs::write(&file, "#".repeat((1 << 20) + 1)).unwrap();
+        assert!(Recipe::from_toml_file(&file).unwrap_err().is_usage());
+        assert!(Recipe::from_toml_file(here("no.toml")).unwrap_err().to_string().starts_with("cannot read `"));
+    }
+
+    #[test]
+    fn a_folder_whose_name_looks_like_a_glob_is_meant_literally() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("run[1]");
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("a.csv"), "").unwrap();
+        fs::write(inner.join("arable.toml"), "[dataset]\nurl = '*.csv'").unwrap();
+        let url = Recipe::from_toml_file(inner.join("arable.toml")).unwrap().dataset.url;
+        let found: Vec<_> = glob::glob(&url).unwrap().map(Result::unwrap).collect();
+        assert_eq!(found, [inner.join("a.csv")]);
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_no_overflow() {
+        for text in [
+            format!("a{} = 1", ".a".repeat(200_000)),
+            format!("[a{}]", ".a".repeat(200_000)),
+            format!("a = {}", "[".repeat(200_000)),
+            format!("a = {}", "{a = ".repeat(200_000)),
+        ] {
+            assert!(message(&text).starts_with("recipe: "));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_strange(text in "\\PC{0,200}") {
+            let _ = Recipe::from_toml(&text);
+        }
+
+        #[test]
+        fn a_flipped_character_never_panics(at in 0..WHOLE.len(), with in "\\PC|\n") {
+            let mut text = WHOLE.to_owned();
+            text.replace_range(at..=at, &with);
+            if let Err(error) = Recipe::from_toml(&text) {
+                prop_assert!(error.is_usage());
+            }
+        }
+    }
+}

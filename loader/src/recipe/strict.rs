@@ -1,0 +1,537 @@
+//! Strict reading of TOML tables: an unknown key, a wrong type or an unknown variant is an error that names its place,
+//! what was expected and the nearest known name.
+//!
+//! A small serde deserializer over [`toml::Value`] with its own error. It knows nothing of recipes: any type that
+//! derives `Deserialize` with `deny_unknown_fields` can be read, an operator's or a policy's options among them. A date
+//! or time is read as its text.
+
+use crate::Error;
+use serde::de::{
+    self, DeserializeOwned, Deserializer, Expected, MapAccess, SeqAccess, Unexpected, Visitor, value::StrDeserializer,
+};
+use std::fmt;
+use toml::{Table, Value};
+
+/// Reads a `T` out of `table`. `path` opens every message: the recipe's file, or a place within it
+/// ("recipe.toml: in [[clean]] 2").
+///
+/// # Errors
+///
+/// [`Error::Recipe`] where a key is unknown, is missing, or holds something else than `T` expects.
+pub fn from_table<T: DeserializeOwned>(path: &str, table: &Table) -> Result<T, Error> {
+    read(table).map_err(|fault| fault.at(path))
+}
+
+/// As [`from_table`], with the fault itself, for a reader that has more to say.
+pub(super) fn read<T: DeserializeOwned>(table: &Table) -> Result<T, Fault> {
+    T::deserialize(TableReader(table))
+}
+
+/// One step on the way from the root to a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    /// Counted from 0; shown counted from 1.
+    Item(usize),
+}
+
+/// What is wrong with a table, and where in it.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    /// Innermost step first: steps are added as the error travels outwards.
+    steps: Vec<Step>,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    UnknownKey { key: String, known: &'static [&'static str] },
+    MissingKey(String),
+    Value(String),
+}
+
+impl Fault {
+    /// The key that is missing, with the keys of the tables around it, outermost first.
+    pub(super) fn missing(&self) -> Option<String> {
+        let What::MissingKey(key) = &self.what else { return None };
+        let mut keys: Vec<&str> = Vec::new();
+        for step in self.steps.iter().rev() {
+            match step {
+                Step::Key(key) => keys.push(key),
+                Step::Item(_) => return None,
+            }
+        }
+        keys.push(key);
+        Some(keys.join("."))
+    }
+
+    /// The fault as an error whose message begins with `path`.
+    pub(super) fn at(&self, path: &str) -> Error {
+        Error::recipe(format!("{path}: {self}"))
+    }
+
+    fn inside(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    fn value(what: String) -> Self {
+        Self { steps: Vec::new(), what: What::Value(what) }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut tables: Vec<&Step> = self.steps.iter().rev().collect();
+        // A fault of a value names the key that holds it; a fault of a table names the table alone.
+        let mut leaf = Vec::new();
+        if matches!(self.what, What::Value(_))
+            && let Some(from) = tables.iter().rposition(|step| matches!(step, Step::Key(_)))
+        {
+            leaf = tables.split_off(from);
+        }
+        if !tables.is_empty() {
+            write!(f, "in {}: ", headers(&tables).join(", "))?;
+        }
+        for (at, step) in leaf.iter().enumerate() {
+            match step {
+                Step::Key(key) => write!(f, "`{}`", cut(key))?,
+                Step::Item(item) => write!(f, ", item {}", item + 1)?,
+            }
+            if at + 1 == leaf.len() {
+                f.write_str(": ")?;
+            }
+        }
+        match &self.what {
+            What::UnknownKey { key, known } => {
+                write!(f, "unknown key `{}`{}", cut(key), advice(key, known, "the known keys are"))
+            }
+            What::MissingKey(key) => write!(f, "missing key `{key}`"),
+            What::Value(what) => f.write_str(what),
+        }
+    }
+}
+
+/// The steps as TOML headers: `[stream]`, `[[clean]] 2`.
+fn headers(steps: &[&Step]) -> Vec<String> {
+    let mut headers = Vec::new();
+    let mut keys: Vec<&str> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Key(key) => keys.push(cut(key)),
+            Step::Item(item) => {
+                headers.push(format!("[[{}]] {}", keys.join("."), item + 1));
+                keys.clear();
+            }
+        }
+    }
+    if !keys.is_empty() {
+        headers.push(format!("[{}]", keys.join(".")));
+    }
+    headers
+}
+
+/// What to do about an unknown name: the nearest known one, or all of them where none is near.
+fn advice(name: &str, known: &[&str], list: &str) -> String {
+    if let Some(near) = nearest(name, known) {
+        return format!("; did you mean `{near}`?");
+    }
+    if known.is_empty() {
+        return "; none is known here".to_owned();
+    }
+    let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    format!("; {list} {}", names.join(", "))
+}
+
+/// The known name that `name` was most likely meant to be, if any is near: at most a third of its letters changed
+/// (Damerau–Levenshtein), or the one a longer or shorter form of the other. Case and `-` for `_` count for nothing.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    const LONGEST: usize = 64;
+    if name.len() > LONGEST {
+        return None;
+    }
+    let plain = |name: &str| name.to_lowercase().replace('-', "_");
+    let name = plain(name);
+    let near = known.iter().filter_map(|&candidate| {
+        let other = plain(candidate);
+        let distance = strsim::damerau_levenshtein(&name, &other);
+        let limit = (name.chars().count().max(other.chars().count()) / 3).max(1);
+        let contained = name.len().min(other.len()) >= 3 && (name.starts_with(&other) || other.starts_with(&name));
+        (distance <= limit || contained).then_some((distance, candidate))
+    });
+    near.min_by_key(|&(distance, _)| distance).map(|(_, candidate)| candidate)
+}
+
+/// At most 60 bytes of a name that input gave, cut between characters.
+fn cut(name: &str) -> &str {
+    const SHOWN: usize = 60;
+    name.get(..name.floor_char_boundary(SHOWN)).unwrap_or(name)
+}
+
+impl std::error::Error for Fault {}
+
+impl de::Error for Fault {
+    fn custom<T: fmt::Display>(what: T) -> Self {
+        Self::value(what.to_string())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::value(format!("expected {}, found {}", wanted(expected), given(&found)))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+
+    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
+        Self::value(format!("expected {}, found {length} items", wanted(expected)))
+    }
+
+    fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
+        Self::value(format!("unknown value \"{}\"{}", cut(variant), advice(variant, known, "the known values are")))
+    }
+
+    fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
+        Self { steps: Vec::new(), what: What::UnknownKey { key: key.to_owned(), known } }
+    }
+
+    fn missing_field(key: &'static str) -> Self {
+        Self { steps: Vec::new(), what: What::MissingKey(key.to_owned()) }
+    }
+
+    fn duplicate_field(key: &'static str) -> Self {
+        Self::value(format!("`{key}` is given twice"))
+    }
+}
+
+/// serde's names of what it expects, in TOML's words.
+fn wanted(expected: &dyn Expected) -> String {
+    let expected = expected.to_string();
+    match expected.as_str() {
+        "u8" => whole(0, i64::from(u8::MAX)),
+        "u16" => whole(0, i64::from(u16::MAX)),
+        "u32" => whole(0, i64::from(u32::MAX)),
+        "u64" | "usize" => whole(0, i64::MAX),
+        "i8" => whole(i64::from(i8::MIN), i64::from(i8::MAX)),
+        "i16" => whole(i64::from(i16::MIN), i64::from(i16::MAX)),
+        "i32" => whole(i64::from(i32::MIN), i64::from(i32::MAX)),
+        "i64" | "isize" => "a whole number".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a sequence" => "an array".to_owned(),
+        "a map" => "a table".to_owned(),
+        other if other.starts_with("struct ") => "a table".to_owned(),
+        other if other.starts_with("enum ") => "a string".to_owned(),
+        _ => expected,
+    }
+}
+
+fn whole(from: i64, to: i64) -> String {
+    format!("a whole number from {from} to {to}")
+}
+
+fn given(found: &Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Bool(value) => value.to_string(),
+        Unexpected::Signed(value) => format!("the number {value}"),
+        Unexpected::Unsigned(value) => format!("the number {value}"),
+        Unexpected::Float(value) => format!("the number {value:?}"),
+        Unexpected::Str(text) => {
+            let shown = cut(text);
+            format!("the string {shown:?}{}", if shown.len() < text.len() { " …" } else { "" })
+        }
+        Unexpected::Seq => "an array".to_owned(),
+        Unexpected::Map => "a table".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Reads one value.
+#[derive(Clone, Copy)]
+struct ValueReader<'a>(&'a Value);
+
+/// Reads one table.
+#[derive(Clone, Copy)]
+struct TableReader<'a>(&'a Table);
+
+impl<'de> Deserializer<'de> for TableReader<'_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_map(Entries { rest: self.0.iter(), value: None })
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        drop(visitor);
+        Err(de::Error::invalid_type(Unexpected::Map, &"a string"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl<'de> Deserializer<'de> for ValueReader<'_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.0 {
+            Value::String(text) => visitor.visit_str(text),
+            Value::Integer(value) => visitor.visit_i64(*value),
+            Value::Float(value) => visitor.visit_f64(*value),
+            Value::Boolean(value) => visitor.visit_bool(*value),
+            Value::Datetime(date) => visitor.visit_string(date.to_string()),
+            Value::Array(items) => visitor.visit_seq(Items { rest: items.iter().enumerate() }),
+            Value::Table(table) => TableReader(table).deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match self.0 {
+            Value::String(text) => StrDeserializer::new(text).deserialize_enum(name, variants, visitor),
+            other => Err(de::Error::invalid_type(unexpected(other), &"a string")),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
+}
+
+fn unexpected(value: &Value) -> Unexpected<'_> {
+    match value {
+        Value::String(text) => Unexpected::Str(text),
+        Value::Integer(value) => Unexpected::Signed(*value),
+        Value::Float(value) => Unexpected::Float(*value),
+        Value::Boolean(value) => Unexpected::Bool(*value),
+        Value::Datetime(_) => Unexpected::Other("a date or time"),
+        Value::Array(_) => Unexpected::Seq,
+        Value::Table(_) => Unexpected::Map,
+    }
+}
+
+struct Entries<'a> {
+    rest: toml::map::Iter<'a, String, Value>,
+    value: Option<(&'a String, &'a Value)>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: de::DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+        let Some((key, value)) = self.rest.next() else { return Ok(None) };
+        self.value = Some((key, value));
+        seed.deserialize(StrDeserializer::new(key)).map(Some)
+    }
+
+    fn next_value_seed<V: de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        let Some((key, value)) = self.value.take() else {
+            return Err(de::Error::custom("a value was asked for before its key"));
+        };
+        seed.deserialize(ValueReader(value)).map_err(|fault| fault.inside(Step::Key(key.to_owned())))
+    }
+}
+
+struct Items<'a> {
+    rest: std::iter::Enumerate<std::slice::Iter<'a, Value>>,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Fault;
+
+    fn next_element_seed<T: de::DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        let Some((index, value)) = self.rest.next() else { return Ok(None) };
+        seed.deserialize(ValueReader(value)).map(Some).map_err(|fault| fault.inside(Step::Item(index)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde::Deserialize;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Options {
+        column: Option<String>,
+        columns: Vec<String>,
+        min_words: u32,
+        small: i8,
+        share: f64,
+        strict: bool,
+        action: Action,
+        inner: BTreeMap<String, Inner>,
+        list: Vec<Inner>,
+        since: Option<String>,
+        any: Option<Value>,
+    }
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Action {
+        #[default]
+        Drop,
+        Weigh,
+        Annotate,
+    }
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        depth: u8,
+    }
+
+    fn options(text: &str) -> Result<Options, String> {
+        from_table("recipe.toml: in [[clean]] 2", &toml::from_str(text).unwrap()).map_err(|error| error.to_string())
+    }
+
+    fn message(text: &str) -> String {
+        let message = options(text).unwrap_err();
+        message.strip_prefix("recipe.toml: in [[clean]] 2: ").expect(&message).to_owned()
+    }
+
+    #[test]
+    fn what_fits_is_read() {
+        let read = options(
+            "column = 'text'\ncolumns = ['a', 'b']\nmin_words = 50\nsmall = -3\nshare = 1\nstrict = true\naction = 'weigh'\n\
+             since = 2024-02-29\nany = { when = 1979-05-27T07:32:00Z, list = [1, 2.5] }\n[inner.x]\ndepth = 255\n[[list]]\ndepth = 0",
+        )
+        .unwrap();
+        let expected = Options {
+            column: Some("text".into()),
+            columns: vec!["a".into(), "b".into()],
+            min_words: 50,
+            small: -3,
+            share: 1.0,
+            strict: true,
+            action: Action::Weigh,
+            inner: BTreeMap::from([("x".into(), Inner { depth: 255 })]),
+            list: vec![Inner { depth: 0 }],
+            since: Some("2024-02-29".into()),
+            any: Some(toml::from_str::<Table>("when = '1979-05-27T07:32:00Z'\nlist = [1, 2.5]").unwrap().into()),
+        };
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_place_and_the_nearest_known_one() {
+        assert_eq!(message("mim_words = 1"), "unknown key `mim_words`; did you mean `min_words`?");
+        assert_eq!(message("Min-Words = 1"), "unknown key `Min-Words`; did you mean `min_words`?");
+        assert_eq!(message("col = 'text'"), "unknown key `col`; did you mean `column`?");
+        assert_eq!(
+            message("[inner.x]\ndepth = 1\nwidth = 2"),
+            "in [inner.x]: unknown key `width`; the known keys are `depth`"
+        );
+        assert_eq!(
+            message("[[list]]\ndepth = 1\n[[list]]\ndept = 2"),
+            "in [[list]] 2: unknown key `dept`; did you mean `depth`?"
+        );
+        let long = "x".repeat(100_000);
+        assert!(message(&format!("{long} = 1")).len() < 300);
+    }
+
+    #[test]
+    fn a_missing_key_names_its_place() {
+        assert_eq!(message("[inner.x]"), "in [inner.x]: missing key `depth`");
+    }
+
+    #[test]
+    fn a_wrong_type_says_what_was_expected_and_what_was_found() {
+        for (text, expected) in [
+            ("column = 3", "`column`: expected a string, found the number 3"),
+            ("columns = 'a'", "`columns`: expected an array, found the string \"a\""),
+            ("columns = ['a', 1.5]", "`columns`, item 2: expected a string, found the number 1.5"),
+            (
+                "min_words = 'two'",
+                "`min_words`: expected a whole number from 0 to 4294967295, found the string \"two\"",
+            ),
+            ("min_words = -1", "`min_words`: expected a whole number from 0 to 4294967295, found the number -1"),
+            (
+                "min_words = 4294967296",
+                "`min_words`: expected a whole number from 0 to 4294967295, found the number 4294967296",
+            ),
+            ("min_words = 2.0", "`min_words`: expected a whole number from 0 to 4294967295, found the number 2.0"),
+            ("small = 128", "`small`: expected a whole number from -128 to 127, found the number 128"),
+            ("share = true", "`share`: expected a number, found true"),
+            ("strict = 1", "`strict`: expected true or false, found the number 1"),
+            ("strict = []", "`strict`: expected true or false, found an array"),
+            ("strict = 2024-02-29", "`strict`: expected true or false, found the string \"2024-02-29\""),
+            ("inner = 3", "`inner`: expected a table, found the number 3"),
+            ("inner.x = 3", "in [inner]: `x`: expected a table, found the number 3"),
+            ("list = [3]", "`list`, item 1: expected a table, found the number 3"),
+            (
+                "list = [{ depth = 'a' }]",
+                "in [[list]] 1: `depth`: expected a whole number from 0 to 255, found the string \"a\"",
+            ),
+            ("action = {}", "`action`: expected a string, found a table"),
+            ("action = 1", "`action`: expected a string, found the number 1"),
+        ] {
+            assert_eq!(message(text), expected);
+        }
+        assert!(message(&format!("min_words = '{}'", "é".repeat(1000))).ends_with("éé\" …"));
+    }
+
+    #[test]
+    fn an_unknown_value_names_the_nearest_known_one() {
+        assert_eq!(message("action = 'weight'"), "`action`: unknown value \"weight\"; did you mean `weigh`?");
+        assert_eq!(
+            message("action = 'shout'"),
+            "`action`: unknown value \"shout\"; the known values are `drop`, `weigh`, `annotate`"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn one_slip_in_a_name_is_understood(index in 0_usize..4, at in 0_usize..20, slip in 0..3) {
+            const KNOWN: [&str; 4] = ["columns", "feedback_lag", "on_bad_block", "memory"];
+            let mut name: Vec<char> = KNOWN[index].chars().collect();
+            let at = at % name.len();
+            match slip {
+                0 => { name.remove(at); }
+                1 => name.insert(at, 'q'),
+                _ => name[at] = 'q',
+            }
+            let name: String = name.into_iter().collect();
+            prop_assert_eq!(nearest(&name, &KNOWN), Some(KNOWN[index]));
+        }
+
+        #[test]
+        fn reading_agrees_with_toml_itself_on_what_it_accepts(min_words in any::<i64>(), small in any::<i64>(), share in any::<f64>()) {
+            let text = format!("min_words = {min_words}\nsmall = {small}\nshare = {share:?}").replace("NaN", "nan");
+            let theirs = toml::from_str::<Options>(&text);
+            let ours = options(&text);
+            prop_assert_eq!(ours.is_ok(), theirs.is_ok());
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Every row accounted for: how many were read, and what became of them.
+
+use super::{
+    Align, Table,
+    numbers::{count, percent},
+};
+use crate::ledger::Account;
+
+/// The counts of a run, most frequent reason first, with shares of the rows read. `trained` counts presentations, the
+/// others each row once.
+#[must_use]
+pub fn accounting(account: &Account, trained: u64) -> Table {
+    let mut table = Table::new([("", Align::Left), ("", Align::Right), ("", Align::Right)]);
+    let mut line = |name: &str, rows: u64, share: String| table.row([name, &count(rows), &share]);
+    let share = |rows| percent(rows, account.read);
+    line("read", account.read, String::new());
+    line("kept", account.kept, share(account.kept));
+    line("dropped", account.dropped(), share(account.dropped()));
+    let mut reasons: Vec<_> = account.dropped.iter().collect();
+    // By name where two are equal: the map's own order, which the sort keeps.
+    reasons.sort_by_key(|&(_, rows)| std::cmp::Reverse(rows));
+    for (reason, &rows) in reasons {
+        line(&format!("  {reason}"), rows, share(rows));
+    }
+    line("quarantined", account.quarantined, share(account.quarantined));
+    line("trained", trained, String::new());
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_sees_counts_and_shares_most_frequent_reason_first() {
+        let dropped = [("range:label", 12), ("missing:text", 2860), ("a", 8), ("b", 8)];
+        let dropped = dropped.map(|(reason, rows)| (reason.to_owned(), rows)).into();
+        let account = Account { read: 60_000, kept: 57_105, dropped, quarantined: 7 };
+        let expected = "\
+read             60,000
+kept             57,105  95.2 %
+dropped           2,888   4.8 %
+  missing:text    2,860   4.8 %
+  range:label        12  <0.1 %
+  a                   8  <0.1 %
+  b                   8  <0.1 %
+quarantined           7  <0.1 %
+trained         114,240
+";
+        assert_eq!(accounting(&account, 114_240).to_string(), expected);
+    }
+}

@@ -1,0 +1,10 @@
+//! Which rows are drawn, in which order, with which weights: from targets to a draw.
+//!
+//! Everything here is a function of its arguments, the seed among them. This room knows nothing of what a row is worth
+//! or of where it comes from.
+
+mod permutation;
+mod resampling;
+
+pub use permutation::{block_order, permute, windows};
+pub use resampling::{MOST_INCLUSION, counts, draw};

@@ -1,0 +1,239 @@
+//! JSONL: one JSON object a line. One scan plans blocks, hashes and schema; a read verifies a block and decodes it.
+//!
+//! A line that cannot be read is a bad row and spoils nothing but itself. Knows nothing of URLs and of other formats.
+
+mod lines;
+mod scan;
+mod shape;
+
+use super::{
+    Decoded, Options, Request, Source, block_of,
+    files::Opened,
+    locate::{Found, Located},
+    manifest::{BlockHashes, Manifest, ShardHashes},
+    project, verify,
+};
+use crate::{Block, Error, Hash, Keep, Place, Plan, Result, Shard, Span};
+use arrow::{
+    array::BooleanArray,
+    compute::filter_record_batch,
+    datatypes::{DataType, Schema},
+};
+use scan::{Cut, Scan, Scanned, ScannedFile};
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+/// What blocks are cut at, in bytes of text.
+const BLOCK_BYTES: u64 = 4 << 20;
+
+/// A JSONL dataset.
+pub(super) struct JsonlSource {
+    plan: Plan,
+    /// Of each block, whether all rows were seen to be well-formed objects, so that they can be decoded at once.
+    clean: Vec<bool>,
+}
+
+impl fmt::Debug for JsonlSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonlSource").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+impl JsonlSource {
+    /// Scans and plans `found`. Where a file is not what the manifest says, the manifest's blocks are planned, so that
+    /// reading finds out which of them are damaged.
+    pub(super) fn open(options: &Options, found: &Found, manifest: Option<&Manifest>) -> Result<Self> {
+        let recorded = match manifest {
+            None => None,
+            Some(manifest) => Some(
+                found.files.iter().map(|file| manifest.shard(&file.name, &file.path)).collect::<Result<Vec<_>>>()?,
+            ),
+        };
+        let mut cut =
+            Cut { bytes: BLOCK_BYTES.min(options.block_limit), lines: u64::MAX, longest_line: options.block_limit };
+        let mut scan = checked_scan(&found.files, cut, recorded.as_deref())?;
+        let widest = widest_row(&scan.shape.schema());
+        let decoded = |block: &Scanned| decoded_bytes(block, widest);
+        let largest = scan.files.iter().flat_map(|file| &file.blocks).map(decoded).max().unwrap_or_default();
+        if largest > options.block_limit {
+            // Short lines of wide objects: cut by rows too, so that neither text nor columns take more than half.
+            cut.lines = options.block_limit / 2 / widest.max(1);
+            cut.bytes = cut.bytes.min(options.block_limit / 2);
+            if cut.lines == 0 {
+                return Err(Error::recipe(format!(
+                    "`{}`: a row takes {widest} bytes decoded, and a block may take {}; give the stream more memory",
+                    options.url, options.block_limit
+                )));
+            }
+            scan = checked_scan(&found.files, cut, recorded.as_deref())?;
+        }
+        Self::plan(options, found, scan, widest)
+    }
+
+    fn plan(options: &Options, found: &Found, scan: Scan, widest: u64) -> Result<Self> {
+        let whole = scan.shape.schema();
+        let names = whole.fields().iter().map(|field| field.name().as_str());
+        let picked = project(options.columns.as_deref(), names)?;
+        let schema = Arc::new(whole.project(&picked).map_err(|error| Error::recipe(error.to_string()))?);
+        let mut plan = Plan { url: options.url.clone(), schema, shards: Vec::new(), blocks: Vec::new() };
+        let mut clean = Vec::new();
+        for (shard, (file, scanned)) in found.files.iter().zip(scan.files).enumerate() {
+            let too_many = |_| Error::recipe("a dataset has at most 2^32 shards and blocks");
+            for (index, block) in scanned.blocks.into_iter().enumerate() {
+                let (offset, length) = block.bytes;
+                plan.blocks.push(Block {
+                    shard: u32::try_from(shard).map_err(too_many)?,
+                    index: u32::try_from(index).map_err(too_many)?,
+                    rows: block.rows,
+                    bytes: length,
+                    decoded_bytes: decoded_bytes(&block, widest),
+                    span: Span::Bytes { offset, length },
+                    hashes: vec![block.hash],
+                });
+                clean.push(block.clean);
+            }
+            plan.shards.push(Shard {
+                path: file.path.clone(),
+                name: file.name.clone(),
+                bytes: file.bytes,
+                hash: scanned.hash.unwrap_or(Hash::ZERO),
+            });
+        }
+        u32::try_from(plan.blocks.len()).map_err(|_| Error::recipe("a dataset has at most 2^32 blocks"))?;
+        Ok(Self { plan, clean })
+    }
+
+    /// What the scan found, for a manifest.
+    pub(super) fn content_hashes(&self) -> Result<Vec<ShardHashes>> {
+        let mut shards: Vec<ShardHashes> = self
+            .plan
+            .shards
+            .iter()
+            .map(|shard| ShardHashes {
+                name: shard.name.clone(),
+                bytes: shard.bytes,
+                rows: 0,
+                hash: shard.hash,
+                columns: Vec::new(),
+                blocks: Vec::new(),
+            })
+            .collect();
+        for block in &self.plan.blocks {
+            let Span::Bytes { offset, length } = block.span else { continue };
+            let shard = &mut shards[block.shard as usize];
+            shard.rows += u64::from(block.rows);
+            shard.blocks.push(BlockHashes {
+                rows: block.rows.into(),
+                bytes: Some((offset, length)),
+                hashes: block.hashes.clone(),
+            });
+        }
+        Ok(shards)
+    }
+}
+
+impl Source for JsonlSource {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn read(&self, request: Request<'_>) -> Result<Decoded> {
+        let place = self.plan.place(request.block);
+        let block = block_of(&self.plan, request)?;
+        let Span::Bytes { offset, length } = block.span else {
+            return Err(Error::data(place, "this is a row group, not a block of text"));
+        };
+        let shard = &self.plan.shards[block.shard as usize];
+        let mut file = Opened::open_unchanged(&shard.path, shard.bytes, &place)?;
+        let text = file.read(offset, length)?;
+        let hashes = vec![Hash::of(&text)];
+        verify(&place, &[], &block.hashes, &hashes)?;
+        verify(&place, &[], request.expected, &hashes)?;
+        let broken = |what: String| Error::data(place.clone(), format!("the block cannot be decoded: {what}"));
+        // The hash has just shown that these are the lines that the scan saw.
+        let clean = self.clean[request.block as usize];
+        let whole = clean.then(|| lines::decode_clean(&text, block.rows as usize, &self.plan.schema)).flatten();
+        let (data, mut bad_rows) = match whole {
+            Some(data) => (data, Vec::new()),
+            None => lines::decode_any(&text, &self.plan.schema).map_err(broken)?,
+        };
+        if data.num_rows() != block.rows as usize {
+            return Err(broken(format!("it holds {} rows where the plan has {}", data.num_rows(), block.rows)));
+        }
+        let data = match request.rows {
+            None => data,
+            Some(keep) => {
+                bad_rows.retain(|bad| keep.is_kept(bad.row));
+                filter_record_batch(&data, &mask(keep)).map_err(|error| broken(error.to_string()))?
+            }
+        };
+        Ok(Decoded { data, hashes, bad_rows })
+    }
+}
+
+fn mask(keep: &Keep) -> BooleanArray {
+    (0..keep.rows()).map(|row| Some(keep.is_kept(row))).collect()
+}
+
+/// Scans `files`, and puts the recorded blocks in the place of those of a file that is not as recorded.
+fn checked_scan(files: &[Located], cut: Cut, recorded: Option<&[&ShardHashes]>) -> Result<Scan> {
+    let scan = scan::scan(files, cut, &|_, _| true)?;
+    let Some(recorded) = recorded else { return Ok(scan) };
+    let damaged: Vec<bool> =
+        scan.files.iter().zip(recorded).map(|(file, recorded)| file.hash != Some(recorded.hash)).collect();
+    if !damaged.contains(&true) {
+        return Ok(scan);
+    }
+    // What was damaged must not speak for the schema: look again, at what the manifest vouches for.
+    let vouched: Vec<BTreeSet<Hash>> = recorded
+        .iter()
+        .map(|shard| shard.blocks.iter().flat_map(|block| block.hashes.iter().copied()).collect())
+        .collect();
+    let mut scan = scan::scan(files, cut, &|file, hash| !damaged[file] || vouched[file].contains(&hash))?;
+    for (index, (file, shard)) in scan.files.iter_mut().zip(recorded).enumerate() {
+        if damaged[index] {
+            let blocks =
+                recorded_blocks(shard, cut).map_err(|what| Error::data(Place::shard(&files[index].path), what))?;
+            *file = ScannedFile { blocks, hash: Some(shard.hash) };
+        }
+    }
+    Ok(scan)
+}
+
+/// The blocks of a shard as the manifest has them, if they can be blocks of this plan.
+fn recorded_blocks(shard: &ShardHashes, cut: Cut) -> Result<Vec<Scanned>, String> {
+    let mut end = 0;
+    let blocks = shard.blocks.iter().map(|block| {
+        let (offset, length) = block.bytes.filter(|(offset, length)| {
+            *offset >= end && *length <= cut.longest_line && offset.checked_add(*length) <= Some(shard.bytes)
+        })?;
+        end = offset.checked_add(length)?;
+        let rows = u32::try_from(block.rows).ok().filter(|rows| u64::from(*rows) <= length)?;
+        let hash = block.hashes.first().copied().filter(|_| block.hashes.len() == 1)?;
+        Some(Scanned { bytes: (offset, length), rows, hash, clean: false })
+    });
+    blocks.collect::<Option<Vec<_>>>().ok_or_else(|| {
+        format!(
+            "its content is not what the manifest says (hash {}), and the manifest's blocks are not of this file: it \
+             changed or is damaged; restore it, or write the manifest anew",
+            shard.hash
+        )
+    })
+}
+
+/// What a row takes in columns of fixed width, in bytes; text and the items of lists come on top.
+fn widest_row(schema: &Schema) -> u64 {
+    fn width(data_type: &DataType) -> u64 {
+        match data_type {
+            DataType::Struct(fields) => 1 + fields.iter().map(|field| width(field.data_type())).sum::<u64>(),
+            DataType::Int64 | DataType::Float64 => 9,
+            DataType::Utf8 | DataType::List(_) => 5,
+            _ => 1,
+        }
+    }
+    schema.fields().iter().map(|field| width(field.data_type())).sum()
+}
+
+/// What a block decodes to, about: its text, and its columns of fixed width.
+fn decoded_bytes(block: &Scanned, widest: u64) -> u64 {
+    u64::from(block.rows).saturating_mul(widest).saturating_add(block.bytes.1)
+}

@@ -1,0 +1,326 @@
+//! Where samples come from: files behind a URL become a [`Plan`], and a block of the plan becomes rows.
+//!
+//! A format is a module ([`parquet`], [`jsonl`]) that plans its shards and reads their blocks; [`locate`] finds the
+//! files and knows no format's inside. Nothing here knows what a row is worth, whether it is clean, or when it is drawn.
+
+mod files;
+mod jsonl;
+mod locate;
+mod manifest;
+mod parquet;
+
+pub use manifest::{ManifestSummary, write_manifest};
+
+use crate::{Block, Error, Hash, Keep, Place, Plan, Result};
+use arrow::record_batch::RecordBatch;
+use std::{
+    fmt,
+    num::NonZero,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    str::FromStr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+/// One read of one block.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Index into [`Plan::blocks`].
+    pub block: u32,
+    /// Only these rows, counted within the block; `None` for all.
+    pub rows: Option<&'a Keep>,
+    /// The content hashes that are known of the block, in the order of [`Block::hashes`]; empty
+    /// where none is known. What the plan itself knows is checked in any case.
+    pub expected: &'a [Hash],
+}
+
+/// A row that is stored but cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRow {
+    /// The row within its block, whichever rows were asked for.
+    pub row: u32,
+    /// The column at fault, where one is.
+    pub column: Option<String>,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// What a read yields.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// The rows asked for, in order, with the columns of the plan's schema. A bad row is here too, all null, so that
+    /// rows keep their numbers.
+    pub data: RecordBatch,
+    /// The content hashes of what was read: for Parquet one a leaf column that the stream carries, in file order, each
+    /// over the whole column chunk even where the block is a part of its row group; for text one in all.
+    pub hashes: Vec<Hash>,
+    /// The rows among those asked for that could not be read, in order.
+    pub bad_rows: Vec<BadRow>,
+}
+
+/// A dataset that can be read block by block, in any order, from any number of threads.
+pub trait Source: Send + Sync + fmt::Debug {
+    /// The plan: schema, shards and blocks.
+    fn plan(&self) -> &Plan;
+
+    /// Reads, verifies and decodes one block.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the block is not what the plan or the expected hashes say, or cannot be decoded;
+    /// [`Error::Io`] where the file cannot be read.
+    fn read(&self, request: Request<'_>) -> Result<Decoded>;
+}
+
+/// How the shards of a dataset are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Apache Parquet, `.parquet`.
+    Parquet,
+    /// One JSON object a line, `.jsonl` or `.ndjson`.
+    Jsonl,
+}
+
+impl Format {
+    /// Every format, by its contract name.
+    const NAMED: [(&'static str, Self); 2] = [("parquet", Self::Parquet), ("jsonl", Self::Jsonl)];
+
+    /// The format of a file, from the ending of its name.
+    #[must_use]
+    pub fn from_file_name(name: &str) -> Option<Self> {
+        let (_, ending) = name.rsplit_once('.')?;
+        match ending.to_ascii_lowercase().as_str() {
+            "parquet" => Some(Self::Parquet),
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Parquet => "parquet",
+            Self::Jsonl => "jsonl",
+        })
+    }
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::NAMED.iter().find(|(name, _)| *name == text).map(|(_, format)| *format).ok_or_else(|| {
+            let names = Self::NAMED.map(|(name, _)| name);
+            Error::recipe(format!("unknown format `{text}`{}", nearest(text, names)))
+        })
+    }
+}
+
+/// Which data to open, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// A path, a folder (all files of a known format in it), a glob, or a `file://` URL.
+    pub url: String,
+    /// The format; `None` to tell it from the files' endings.
+    pub format: Option<Format>,
+    /// The top-level columns that the stream carries, in this order; `None` for all.
+    pub columns: Option<Vec<String>>,
+    /// The manifest; `None` for `_arable_manifest.json` in the longest wildcard-free folder of the URL, if it is there.
+    pub manifest: Option<PathBuf>,
+    /// How many bytes a block may take once decoded. Larger row groups are cut into row ranges; text is cut smaller.
+    pub block_limit: u64,
+}
+
+impl Options {
+    /// 64 MiB: a quarter of a budget of 256 MiB.
+    pub const DEFAULT_BLOCK_LIMIT: u64 = 64 << 20;
+
+    /// All columns of the data at `url`, in blocks of at most [`Self::DEFAULT_BLOCK_LIMIT`].
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), format: None, columns: None, manifest: None, block_limit: Self::DEFAULT_BLOCK_LIMIT }
+    }
+}
+
+/// Finds the files, plans them, and checks the plan against the manifest where there is one.
+///
+/// # Errors
+/// [`Error::Recipe`] where the URL, the format or a column cannot be had; [`Error::Data`] where a shard is damaged, has
+/// another schema than the others, or is not what the manifest says; [`Error::Io`] where a file cannot be read.
+pub fn open(options: &Options) -> Result<Arc<dyn Source>> {
+    let found = locate::locate(&options.url, options.format)?;
+    let manifest = manifest::Manifest::find(options.manifest.as_deref(), &found)?;
+    if let Some(manifest) = &manifest {
+        manifest.check_shards(&found)?;
+    }
+    Ok(match found.format {
+        Format::Parquet => Arc::new(parquet::ParquetSource::open(options, &found, manifest.as_ref())?),
+        Format::Jsonl => Arc::new(jsonl::JsonlSource::open(options, &found, manifest.as_ref())?),
+    })
+}
+
+/// The end of a message about a name that is not among `known`: the nearest of them, or all, or that there is none.
+fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    /// Below this Jaro–Winkler similarity a name is another name rather than a misspelt one.
+    const SIMILAR: f64 = 0.7;
+    let known: Vec<&str> = known.into_iter().collect();
+    let best = known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase()), *candidate))
+        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)));
+    match best {
+        Some((similarity, candidate)) if similarity >= SIMILAR => format!("; did you mean `{candidate}`?"),
+        Some(_) if known.len() <= 12 => format!("; there is `{}`", known.join("`, `")),
+        Some(_) => format!("; there are {} others", known.len()),
+        None => "; there is none".to_owned(),
+    }
+}
+
+/// The indices of `columns` among the `names` of a schema, in the order asked for.
+fn project<'a>(columns: Option<&[String]>, names: impl Iterator<Item = &'a str>) -> Result<Vec<usize>> {
+    let names: Vec<&str> = names.collect();
+    let Some(columns) = columns else { return Ok((0..names.len()).collect()) };
+    let mut picked = Vec::with_capacity(columns.len());
+    for column in columns {
+        let index = names.iter().position(|name| name == column).ok_or_else(|| {
+            Error::recipe(format!("the data have no column `{column}`{}", nearest(column, names.iter().copied())))
+        })?;
+        if picked.contains(&index) {
+            return Err(Error::recipe(format!("column `{column}` is asked for twice; leave one out")));
+        }
+        picked.push(index);
+    }
+    Ok(picked)
+}
+
+/// The block that `request` asks for, if what it asks can be of that block.
+fn block_of<'a>(plan: &'a Plan, request: Request<'_>) -> Result<&'a Block> {
+    let block = plan.blocks.get(request.block as usize).ok_or_else(|| {
+        Error::recipe(format!("the plan has {} blocks, and block {} is asked for", plan.blocks.len(), request.block))
+    })?;
+    match request.rows {
+        Some(keep) if keep.rows() != block.rows => {
+            let what = format!("rows are picked from {}, and the block has {}", keep.rows(), block.rows);
+            Err(Error::data(plan.place(request.block), what))
+        }
+        _ => Ok(block),
+    }
+}
+
+/// Compares the hashes of what was read with those `expected`, if any are; `names` are the columns they are of, none
+/// where there is one hash for the whole block.
+fn verify(place: &Place, names: &[String], expected: &[Hash], found: &[Hash]) -> Result<()> {
+    if expected.is_empty() {
+        return Ok(());
+    }
+    if expected.len() != found.len() {
+        let what = format!("{} content hashes are expected, and it has {}", expected.len(), found.len());
+        return Err(Error::data(place.clone(), what));
+    }
+    match expected.iter().zip(found).position(|(expected, found)| expected != found) {
+        None => Ok(()),
+        Some(index) => {
+            let place = names.get(index).into_iter().fold(place.clone(), |place, name| place.column(name));
+            let what = format!(
+                "its content hash is {}, and {} was recorded: the data changed or are damaged since; restore them, or \
+                 make the plan and its manifest anew",
+                found[index], expected[index]
+            );
+            Err(Error::data(place, what))
+        }
+    }
+}
+
+/// Runs a decoder that is not ours; its panic is an error like any other.
+fn shielded<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+        let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(format!("the decoder gave up: {message}"))
+    })
+}
+
+/// How many threads planning takes.
+fn threads(tasks: usize) -> usize {
+    /// Planning waits for the disk at least as much as for the processor; beyond this more threads gain nothing.
+    const MOST: usize = 16;
+    thread::available_parallelism().map_or(1, NonZero::get).min(MOST).min(tasks.max(1))
+}
+
+/// `task` of each of `0..count`, over several threads, in order; of several errors the first by number.
+fn in_parallel<T: Send>(count: usize, task: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(count));
+    thread::scope(|scope| {
+        for _ in 0..threads(count) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= count {
+                        break;
+                    }
+                    let result = task(index);
+                    // After an error nothing more is begun; what was begun before it, by number, is finished.
+                    if result.is_err() {
+                        next.store(count, Ordering::Relaxed);
+                    }
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_known_by_name_and_by_ending() {
+        for (name, format) in Format::NAMED {
+            assert_eq!(name.parse::<Format>().unwrap(), format);
+            assert_eq!(format.to_string(), name);
+        }
+        assert_eq!(Format::from_file_name("a.b.PARQUET"), Some(Format::Parquet));
+        assert_eq!(Format::from_file_name("a.ndjson"), Some(Format::Jsonl));
+        assert_eq!(Format::from_file_name("a.csv"), None);
+        assert_eq!(Format::from_file_name("parquet"), None);
+        assert!("parket".parse::<Format>().unwrap_err().to_string().contains("did you mean `parquet`"));
+    }
+
+    #[test]
+    fn projection_keeps_the_order_asked_for_and_names_the_nearest_column() {
+        let names = || ["text", "label", "id"].into_iter();
+        let ask = |columns: &[&str]| {
+            let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
+            project(Some(&columns), names())
+        };
+        assert_eq!(project(None, names()).unwrap(), [0, 1, 2]);
+        assert_eq!(ask(&["id", "text"]).unwrap(), [2, 0]);
+        assert_eq!(ask(&[]).unwrap(), [0_usize; 0]);
+        let error = ask(&["labels"]).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains("did you mean `label`"), "{error}");
+        assert!(ask(&["id", "id"]).is_err());
+    }
+
+    #[test]
+    fn the_first_error_by_number_wins() {
+        let result =
+            in_parallel(50, |index| if index % 7 == 3 { Err(Error::recipe(index.to_string())) } else { Ok(index) });
+        assert_eq!(result.unwrap_err().to_string(), "3");
+        assert_eq!(in_parallel(50, Ok).unwrap(), (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_panicking_decoder_is_an_error() {
+        let error = shielded::<()>(|| panic!("bad {}", 1)).unwrap_err();
+        assert!(error.contains("bad 1"));
+    }
+}

@@ -1,0 +1,286 @@
+//! Parquet: plans row groups from footers, and reads, verifies and decodes the column chunks that are wanted.
+//!
+//! A block is a row group, or a range of its rows where the whole would decode to more than the limit; reading such a
+//! range reads, and hashes, the row group's whole chunks. Knows nothing of URLs and of other formats.
+
+mod decode;
+mod footer;
+mod pages;
+mod schema;
+mod thrift;
+
+use super::{
+    Decoded, Options, Request, Source,
+    files::Opened,
+    in_parallel,
+    locate::Found,
+    manifest::{BlockHashes, Manifest, ShardHashes},
+    project,
+};
+use crate::{Block, Error, Hash, Place, Plan, Result, Shard, Span};
+use ::parquet::{
+    arrow::{ProjectionMask, arrow_reader::ArrowReaderMetadata},
+    basic::{Compression, Type},
+    file::metadata::{ColumnChunkMetaData, RowGroupMetaData},
+};
+use arrow::datatypes::Schema;
+use footer::Footer;
+use std::{fmt, sync::Arc};
+
+/// A shard is cut into at most so many blocks: more can only come of a footer that claims what nothing holds.
+const MAX_BLOCKS: u64 = 1 << 16;
+/// A block has at most so many rows: the offsets of Arrow's lists have 31 bits.
+const MAX_ROWS: u64 = i32::MAX as u64;
+
+/// A Parquet dataset.
+pub(super) struct ParquetSource {
+    plan: Plan,
+    shards: Vec<Columns>,
+    block_limit: u64,
+}
+
+/// What is read of a shard.
+struct Columns {
+    /// The shard's metadata, with the types that it is decoded as.
+    metadata: ArrowReaderMetadata,
+    /// The leaf columns that are read, by their index in the file.
+    leaves: Vec<usize>,
+    /// The same, as the decoder wants them.
+    mask: ProjectionMask,
+}
+
+impl fmt::Debug for ParquetSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ParquetSource").field("plan", &self.plan).field("block_limit", &self.block_limit).finish()
+    }
+}
+
+impl ParquetSource {
+    /// Plans `found`. With a manifest, footers must be those that it was written of, and blocks get their hashes.
+    pub(super) fn open(options: &Options, found: &Found, manifest: Option<&Manifest>) -> Result<Self> {
+        let footers = in_parallel(found.files.len(), |index| footer::read(&found.files[index].path))?;
+        let paths: Vec<&str> = found.files.iter().map(|file| file.path.as_str()).collect();
+        let agreed = schema::agree(&paths, &footers)?;
+        let picked = project(options.columns.as_deref(), agreed.fields.iter().map(|field| field.name().as_str()))?;
+        let fields: Vec<_> = picked.into_iter().map(|index| Arc::clone(&agreed.fields[index])).collect();
+        let mut plan = Plan {
+            url: options.url.clone(),
+            schema: Arc::new(Schema::new(fields)),
+            shards: Vec::new(),
+            blocks: Vec::new(),
+        };
+        let mut shards = Vec::new();
+        for ((file, footer), schema) in found.files.iter().zip(footers).zip(&agreed.shards) {
+            let place = || Place::shard(&file.path);
+            let hashes = manifest.map(|manifest| manifest.shard(&file.name, &file.path)).transpose()?;
+            if let Some(hashes) = hashes {
+                check_manifest(hashes, &footer).map_err(|what| Error::data(place(), what))?;
+            }
+            let columns = Columns::new(&footer, schema, &plan.schema)
+                .map_err(|what| Error::data(place(), format!("its columns cannot be read: {what}")))?;
+            let shard = u32::try_from(shards.len()).map_err(|_| Error::recipe("a dataset has at most 2^32 shards"))?;
+            columns.check_codecs(&file.path)?;
+            plan.blocks.extend(columns.blocks(shard, &file.path, options.block_limit, hashes)?);
+            plan.shards.push(Shard {
+                path: file.path.clone(),
+                name: file.name.clone(),
+                bytes: footer.length,
+                hash: footer.hash,
+            });
+            shards.push(columns);
+        }
+        if u32::try_from(plan.blocks.len()).is_err() {
+            return Err(Error::recipe(format!("the dataset has {} blocks; at most 2^32 can be", plan.blocks.len())));
+        }
+        Ok(Self { plan, shards, block_limit: options.block_limit })
+    }
+
+    /// Reads all shards and hashes their column chunks, for a manifest.
+    pub(super) fn content_hashes(&self) -> Result<Vec<ShardHashes>> {
+        in_parallel(self.shards.len(), |index| {
+            let (shard, columns) = (&self.plan.shards[index], &self.shards[index]);
+            let mut file = Opened::open_unchanged(&shard.path, shard.bytes, &Place::shard(&shard.path))?;
+            let groups = columns.metadata.metadata().row_groups();
+            let blocks = groups.iter().map(|group| {
+                let hashes = group.columns().iter().map(|chunk| {
+                    let range = footer::chunk_range(chunk).unwrap_or_default();
+                    file.hash(range.start, range.end - range.start)
+                });
+                let hashes = hashes.collect::<Result<_>>()?;
+                Ok(BlockHashes { rows: footer::rows_of(group).unwrap_or_default(), bytes: None, hashes })
+            });
+            let blocks = blocks.collect::<Result<Vec<_>>>()?;
+            let rows = blocks.iter().map(|block| block.rows).sum();
+            let columns = leaf_names(columns.metadata.metadata().file_metadata().schema_descr().columns());
+            Ok(ShardHashes { name: shard.name.clone(), bytes: shard.bytes, rows, hash: shard.hash, columns, blocks })
+        })
+    }
+}
+
+impl Source for ParquetSource {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn read(&self, request: Request<'_>) -> Result<Decoded> {
+        let place = self.plan.place(request.block);
+        let block = super::block_of(&self.plan, request)?;
+        let Span::RowGroup { group, first_row } = block.span else {
+            return Err(Error::data(place, "this is a block of text, not of Parquet"));
+        };
+        let shard = &self.plan.shards[block.shard as usize];
+        let columns = &self.shards[block.shard as usize];
+        let about = columns.metadata.metadata().row_group(group as usize);
+        let mut file = Opened::open_unchanged(&shard.path, shard.bytes, &place)?;
+        let chunks = decode::Chunks::read(&mut file, about, &columns.leaves)?;
+        let names: Vec<String> = columns.leaves.iter().map(|leaf| about.column(*leaf).column_path().string()).collect();
+        let hashes = chunks.hashes();
+        super::verify(&place, &names, &block.hashes, &hashes)?;
+        super::verify(&place, &names, request.expected, &hashes)?;
+        let wanted = decode::Wanted {
+            group: group as usize,
+            first_row: first_row as usize,
+            rows: block.rows,
+            keep: request.rows,
+            schema: &self.plan.schema,
+            text_limit: self.block_limit.saturating_mul(2),
+        };
+        let data = decode::decode(&columns.metadata, &columns.mask, chunks, &wanted).map_err(|failure| {
+            let place = failure.column.into_iter().fold(place, Place::column);
+            Error::data(place, format!("the block cannot be decoded: {}", failure.what))
+        })?;
+        Ok(Decoded { data, hashes, bad_rows: Vec::new() })
+    }
+}
+
+impl Columns {
+    /// The columns of `wanted` in a shard of schema `own`.
+    fn new(footer: &Footer, own: &Schema, wanted: &Schema) -> Result<Self, String> {
+        let metadata = decode::with_schema(footer, schema::with_views(own))?;
+        let leaf_schema = footer.metadata.file_metadata().schema_descr();
+        let leaves: Vec<usize> = (0..leaf_schema.num_columns())
+            .filter(|leaf| wanted.field_with_name(leaf_schema.get_column_root(*leaf).name()).is_ok())
+            .collect();
+        let mask = ProjectionMask::leaves(leaf_schema, leaves.iter().copied());
+        Ok(Self { metadata, leaves, mask })
+    }
+
+    fn groups(&self) -> impl Iterator<Item = (usize, &RowGroupMetaData)> {
+        self.metadata.metadata().row_groups().iter().enumerate()
+    }
+
+    /// Refuses what this build cannot decompress, before anything is read.
+    fn check_codecs(&self, path: &str) -> Result<()> {
+        for (_, group) in self.groups() {
+            for chunk in self.leaves.iter().map(|leaf| group.column(*leaf)) {
+                if let codec @ (Compression::BROTLI(_) | Compression::LZO) = chunk.compression() {
+                    let place = Place::shard(path).column(chunk.column_path().string());
+                    let what = format!("it is compressed with {codec}, which this version cannot read; write it anew");
+                    return Err(Error::data(place, what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The shard's blocks: row groups, cut into ranges of nearly equal length where they decode to more than `limit`.
+    fn blocks(&self, shard: u32, path: &str, limit: u64, known: Option<&ShardHashes>) -> Result<Vec<Block>> {
+        let mut blocks: Vec<Block> = Vec::new();
+        for (index, group) in self.groups() {
+            let rows = footer::rows_of(group).unwrap_or_default();
+            if rows == 0 {
+                continue;
+            }
+            let chunks = || self.leaves.iter().map(|leaf| group.column(*leaf));
+            let decoded = chunks().map(decoded_bytes).fold(0_u64, u64::saturating_add);
+            let stored: u64 = chunks().filter_map(|chunk| u64::try_from(chunk.compressed_size()).ok()).sum();
+            let fitting = if decoded <= limit { rows } else { share(rows, limit, decoded) }.min(MAX_ROWS);
+            if fitting == 0 {
+                return Err(Error::recipe(format!(
+                    "shard `{path}`, row group {index}: one of its {rows} rows takes about {} bytes decoded ({decoded} \
+                     for all), and a block may take {limit}; give the stream more memory, or read fewer columns",
+                    decoded / rows
+                )));
+            }
+            let parts = rows.div_ceil(fitting);
+            if parts + blocks.len() as u64 > MAX_BLOCKS {
+                return Err(Error::recipe(format!(
+                    "shard `{path}`, row group {index}: its {rows} rows take {decoded} bytes decoded, and would be cut \
+                     into {parts} blocks of {limit} bytes; a shard has at most {MAX_BLOCKS}"
+                )));
+            }
+            let hashes: Vec<Hash> = known
+                .and_then(|known| known.blocks.get(index))
+                .map(|known| self.leaves.iter().filter_map(|leaf| known.hashes.get(*leaf).copied()).collect())
+                .unwrap_or_default();
+            for part in 0..parts {
+                let (first, end) = (share(rows, part, parts), share(rows, part + 1, parts));
+                let of = |total: u64| share(total, end, rows) - share(total, first, rows);
+                let too_many = |_| Error::recipe(format!("shard `{path}`: row group {index} has too many rows"));
+                blocks.push(Block {
+                    shard,
+                    index: u32::try_from(blocks.len()).map_err(too_many)?,
+                    rows: u32::try_from(end - first).map_err(too_many)?,
+                    bytes: of(stored),
+                    decoded_bytes: of(decoded),
+                    span: Span::RowGroup {
+                        group: u32::try_from(index).map_err(too_many)?,
+                        first_row: u32::try_from(first).map_err(too_many)?,
+                    },
+                    hashes: hashes.clone(),
+                });
+            }
+        }
+        Ok(blocks)
+    }
+}
+
+/// `total * part / whole`, without overflow.
+fn share(total: u64, part: u64, whole: u64) -> u64 {
+    let share = u128::from(total) * u128::from(part) / u128::from(whole.max(1));
+    u64::try_from(share).unwrap_or(u64::MAX)
+}
+
+/// What a column chunk decodes to, in bytes: exact for fixed widths; for text what the writer noted, else what its
+/// pages decompress to, which is too little where a dictionary is used.
+fn decoded_bytes(chunk: &ColumnChunkMetaData) -> u64 {
+    let number = |number: i64| u64::try_from(number).unwrap_or_default();
+    let values = number(chunk.num_values());
+    let descriptor = chunk.column_descr();
+    let fixed = |width: u64| values.saturating_mul(width);
+    let data = match chunk.column_type() {
+        Type::BOOLEAN => values.div_ceil(8),
+        // A decimal is 16 bytes whatever stores it; up to 32 where its precision asks for it.
+        Type::INT32 | Type::INT64 if descriptor.type_precision() > 0 => fixed(16),
+        Type::INT32 | Type::FLOAT => fixed(4),
+        Type::INT64 | Type::DOUBLE | Type::INT96 => fixed(8),
+        Type::FIXED_LEN_BYTE_ARRAY => fixed(number(descriptor.type_length().into()).max(16)),
+        Type::BYTE_ARRAY => {
+            let text = chunk.unencoded_byte_array_data_bytes().map_or_else(|| chunk.uncompressed_size(), |bytes| bytes);
+            fixed(4).saturating_add(number(text))
+        }
+    };
+    // Validity, and the offsets of lists.
+    let nesting = if descriptor.max_rep_level() > 0 { fixed(4) } else { 0 };
+    data.saturating_add(values.div_ceil(8)).saturating_add(nesting)
+}
+
+fn leaf_names(leaves: &[::parquet::schema::types::ColumnDescPtr]) -> Vec<String> {
+    leaves.iter().map(|leaf| leaf.path().string()).collect()
+}
+
+/// Whether a manifest's entry can be of the file that `footer` is of.
+fn check_manifest(known: &ShardHashes, footer: &Footer) -> Result<(), String> {
+    let groups = footer.metadata.row_groups();
+    let columns = leaf_names(footer.metadata.file_metadata().schema_descr().columns());
+    let rows_agree = known.blocks.iter().map(|block| Some(block.rows)).eq(groups.iter().map(footer::rows_of));
+    let complete = known.blocks.iter().all(|block| block.hashes.len() == columns.len());
+    if known.hash == footer.hash && known.columns == columns && rows_agree && complete {
+        return Ok(());
+    }
+    Err(format!(
+        "its footer is not the one that the manifest was written of (hash {}, the manifest says {}): the file changed \
+         or is damaged; restore it, or write the manifest anew",
+        footer.hash, known.hash
+    ))
+}

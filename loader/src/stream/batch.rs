@@ -1,0 +1,95 @@
+//! What the stream hands over: rows, where they stand, what their losses count, and the way back.
+
+use crate::{Error, Hash, Position, Report, Result, Signal, clean::content_bytes, value::inbox::Inbox};
+use arrow::record_batch::RecordBatch;
+use std::sync::Arc;
+
+/// One batch: slot i of every field is the same sample.
+#[derive(Debug)]
+pub struct Batch {
+    /// Its number over the whole run, from 0, the same on every rank, never reset.
+    pub number: u64,
+    /// The data epoch it belongs to, from 0.
+    pub epoch: u32,
+    /// The columns, one row a slot.
+    pub data: RecordBatch,
+    /// Where each row stands in the plan.
+    pub positions: Arc<[Position]>,
+    /// w: the factor on each row's loss.
+    pub weights: Vec<f32>,
+    /// The way back: what training says of this batch. Dropped unused, it says "no signal".
+    pub receipt: Receipt,
+}
+
+impl Batch {
+    /// How many slots it has; never 0.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
+    pub fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// BLAKE3 over positions, weights and the canonical content of the columns: equal for equal batches, on any machine.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] for a column whose type has no canonical content, such as a union.
+    pub fn hash(&self) -> Result<Hash> {
+        let mut bytes = Vec::new();
+        for position in self.positions.iter() {
+            bytes.extend_from_slice(&position.block.to_le_bytes());
+            bytes.extend_from_slice(&position.row.to_le_bytes());
+        }
+        for weight in &self.weights {
+            bytes.extend_from_slice(&weight.to_le_bytes());
+        }
+        content_bytes(&self.data, &mut bytes)?;
+        Ok(Hash::of(&bytes))
+    }
+}
+
+/// The right to report on one batch, once. May be sent to another thread.
+#[derive(Debug)]
+pub struct Receipt {
+    batch: u64,
+    positions: Arc<[Position]>,
+    inbox: Option<Arc<Inbox>>,
+}
+
+impl Receipt {
+    pub(super) const fn new(batch: u64, positions: Arc<[Position]>, inbox: Arc<Inbox>) -> Self {
+        Self { batch, positions, inbox: Some(inbox) }
+    }
+
+    /// The batch that this receipt speaks of.
+    #[must_use]
+    pub const fn batch(&self) -> u64 {
+        self.batch
+    }
+
+    /// Reports one signal a slot, in slot order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Feedback`] where the signals are not as many as the slots; the batch then counts as "no signal".
+    pub fn report(mut self, signals: &[Signal]) -> Result<()> {
+        if signals.len() != self.positions.len() {
+            let what = format!("{} signals for {} slots; give one signal a slot", signals.len(), self.positions.len());
+            return Err(Error::Feedback { batch: self.batch, what });
+        }
+        let rows = self.positions.iter().copied().zip(signals.iter().copied()).collect();
+        match self.inbox.take() {
+            Some(inbox) => inbox.submit(Report { batch: self.batch, rows }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(inbox) = self.inbox.take() {
+            // A stream that has gone needs no word, and a second report cannot be made through a receipt.
+            drop(inbox.submit(Report::none(self.batch)));
+        }
+    }
+}

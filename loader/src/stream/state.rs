@@ -1,0 +1,268 @@
+//! The state of a stream: all that a fresh process needs to go on with byte-equal batches.
+//!
+//! A few integers, the trajectories as visible at the opening of the current window, the reports received since, the
+//! policy's parameters, and what the first passes decided. Never a row of data. Equal streams give equal bytes.
+
+use super::{
+    assemble::{Again, Mark, Shared, Start, lock},
+    visits::{Visit, Visits},
+};
+use crate::{
+    Error, Hash, Keep, Report, Result,
+    clean::Memory,
+    ledger::Account,
+    value::{Classes, Parameters, Table},
+};
+use std::{fmt, io::Write, path::Path, sync::Arc};
+
+/// First bytes of a state's file; the digit is the format's version.
+const MAGIC: &[u8; 16] = b"arable state  1\n";
+
+/// Where a stream stands: what [`super::Stream::state`] gives and [`super::StreamBuilder::resume`] takes.
+#[derive(Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct State {
+    /// The dataset's identity.
+    pub(super) plan: Hash,
+    /// The identity of the part of the recipe that decides emission.
+    pub(super) recipe: Hash,
+    pub(super) window: u32,
+    pub(super) block_limit: u64,
+    pub(super) next_batch: u64,
+    pub(super) trained: u64,
+    pub(super) opening: Option<OpeningState>,
+}
+
+#[derive(Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct OpeningState {
+    pub(super) epoch: u32,
+    pub(super) window: u32,
+    pub(super) offset: u64,
+    pub(super) first_batch: u64,
+    pub(super) applied: u64,
+    pub(super) emitted: u64,
+    pub(super) draw: Hash,
+    pub(super) head: Option<Hash>,
+    #[serde(with = "serde_bytes")]
+    table: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    parameters: Vec<u8>,
+    visits: Vec<VisitState>,
+    #[serde(with = "serde_bytes")]
+    memory: Vec<u8>,
+    reports: Vec<Report>,
+}
+
+#[derive(Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+struct VisitState {
+    block: u32,
+    hashes: Vec<[u8; 32]>,
+    #[serde(with = "serde_bytes")]
+    keep: Vec<u8>,
+    account: Account,
+    classes: Option<Vec<u32>>,
+    remembered: u32,
+}
+
+impl State {
+    /// The number of the next batch.
+    #[must_use]
+    pub const fn next_batch(&self) -> u64 {
+        self.next_batch
+    }
+
+    /// Rows handed over so far, presentations counted.
+    #[must_use]
+    pub const fn trained(&self) -> u64 {
+        self.trained
+    }
+
+    /// The state as bytes: equal states give equal bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] if the state cannot be written down.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = MAGIC.to_vec();
+        let body = postcard::to_stdvec(self)
+            .map_err(|error| Error::State(format!("the state cannot be written down: {error}")))?;
+        bytes.extend_from_slice(&body);
+        let hash = Hash::of(&bytes);
+        bytes.extend_from_slice(&hash.0);
+        Ok(bytes)
+    }
+
+    /// Reads a state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] where the bytes are no state, of another version, cut off or damaged.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let body = bytes
+            .strip_prefix(MAGIC)
+            .ok_or_else(|| Error::State("this is no state of a stream, or one of another version of Arable".into()))?;
+        let (body, hash) = body
+            .split_last_chunk::<32>()
+            .filter(|(_, hash)| Hash::of(&bytes[..bytes.len() - 32]).0 == **hash)
+            .ok_or_else(|| {
+                Error::State("the state is cut off or damaged: its hash does not fit; take an earlier one".into())
+            })?;
+        let _ = hash;
+        postcard::from_bytes(body).map_err(|error| Error::State(format!("the state cannot be read: {error}")))
+    }
+
+    /// Writes the state to `path`, as a whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], [`Error::State`].
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let bytes = self.to_bytes()?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
+        file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io("write", path))?;
+        file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
+        Ok(())
+    }
+
+    /// Reads the state that was written to `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; [`Error::State`] as for [`State::from_bytes`].
+    pub fn load(path: &Path) -> Result<Self> {
+        Self::from_bytes(&std::fs::read(path).map_err(Error::io("read", path))?)
+    }
+
+    /// The state of a stream that stands at `mark`.
+    pub(super) fn at(mark: &Mark, template: &Self, shared: &Shared, trained: u64) -> Result<Self> {
+        let opening = &mark.opening;
+        let visits = lock(&shared.visits);
+        let prefix = visits.prefix(opening.visits);
+        // Once every block was visited no row can be anybody's later twin.
+        let memory = match prefix.last() {
+            Some(last) if !visits.complete(opening.visits) => visits.memory.to_bytes(last.remembered),
+            _ => Vec::new(),
+        };
+        let visits = prefix.iter().map(VisitState::from).collect();
+        let mut reports = shared.reports(opening.applied, mark.next_batch);
+        // What says nothing need not be said.
+        reports.retain(|report| !report.rows.is_empty());
+        Ok(Self {
+            next_batch: mark.next_batch,
+            trained,
+            opening: Some(OpeningState {
+                epoch: opening.epoch,
+                window: opening.window,
+                offset: mark.offset as u64,
+                first_batch: opening.first_batch,
+                applied: opening.applied,
+                emitted: opening.emitted,
+                draw: opening.draw,
+                head: opening.head,
+                table: opening.table.to_bytes(),
+                parameters: opening.parameters.to_bytes(),
+                visits,
+                memory,
+                reports,
+            }),
+            ..template.clone()
+        })
+    }
+
+    /// What the sequencer goes on from, and what the first passes had found. `block_rows` are those of the plan.
+    pub(super) fn start(&self, block_rows: &[u32]) -> Result<(Start, Visits, Classes, Vec<Report>)> {
+        let mut visits = Visits::new(block_rows.len());
+        let mut classes = Classes::new(block_rows);
+        let Some(opening) = &self.opening else {
+            let start = Start {
+                table: Table::new(block_rows),
+                parameters: Arc::new(Parameters::default()),
+                applied: 0,
+                next_batch: self.next_batch,
+                again: None,
+            };
+            return Ok((start, visits, classes, Vec::new()));
+        };
+        for visit in &opening.visits {
+            let rows = block_rows.get(visit.block as usize).ok_or_else(|| {
+                Error::State(format!("it speaks of block {}, which the plan does not have", visit.block))
+            })?;
+            let visit = visit.to_visit(*rows)?;
+            if let Some(of_rows) = &visit.classes {
+                classes.set(visit.block, of_rows.clone())?;
+            }
+            visits.push(visit);
+        }
+        if !opening.memory.is_empty() {
+            visits.memory = Memory::from_bytes(&opening.memory)?;
+        }
+        let start = Start {
+            table: Table::from_bytes(block_rows, &opening.table)?,
+            parameters: Arc::new(Parameters::from_bytes(&opening.parameters)?),
+            applied: opening.applied,
+            next_batch: self.next_batch,
+            again: Some(Again {
+                epoch: opening.epoch,
+                window: opening.window,
+                first_batch: opening.first_batch,
+                offset: usize::try_from(opening.offset).unwrap_or(usize::MAX),
+                draw: opening.draw,
+                head: opening.head,
+                emitted: opening.emitted,
+            }),
+        };
+        Ok((start, visits, classes, opening.reports.clone()))
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("State");
+        text.field("plan", &self.plan).field("recipe", &self.recipe).field("window", &self.window);
+        text.field("next_batch", &self.next_batch).field("trained", &self.trained);
+        if let Some(opening) = &self.opening {
+            let place = (opening.epoch, opening.window, opening.offset);
+            text.field("epoch, window, offset", &place).field("first_batch", &opening.first_batch);
+            text.field("applied", &opening.applied).field("emitted", &opening.emitted).field("draw", &opening.draw);
+            // What is long is shown by its hash: enough to see which part of two states differs.
+            text.field("table", &Hash::of(&opening.table)).field("parameters", &Hash::of(&opening.parameters));
+            text.field("visits", &opening.visits.len()).field("memory", &Hash::of(&opening.memory));
+            text.field("reports", &opening.reports.iter().map(|report| report.batch).collect::<Vec<_>>());
+        }
+        text.finish_non_exhaustive()
+    }
+}
+
+impl From<&Visit> for VisitState {
+    fn from(visit: &Visit) -> Self {
+        Self {
+            block: visit.block,
+            hashes: visit.hashes.iter().map(|hash| hash.0).collect(),
+            keep: visit.keep.as_bytes().to_vec(),
+            account: visit.account.clone(),
+            classes: visit.classes.clone(),
+            remembered: visit.remembered,
+        }
+    }
+}
+
+impl VisitState {
+    fn to_visit(&self, rows: u32) -> Result<Visit> {
+        let wrong = |what: &str| Error::State(format!("what it says of block {} {what}", self.block));
+        let keep = Keep::from_bytes(self.keep.clone(), rows).ok_or_else(|| wrong("is not of its rows"))?;
+        if self.classes.as_ref().is_some_and(|classes| classes.len() != rows as usize) {
+            return Err(wrong("has classes for other rows"));
+        }
+        Ok(Visit {
+            block: self.block,
+            hashes: self.hashes.iter().map(|&hash| Hash(hash)).collect(),
+            keep: Arc::new(keep),
+            account: self.account.clone(),
+            classes: self.classes.clone(),
+            remembered: self.remembered,
+        })
+    }
+}

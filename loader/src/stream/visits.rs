@@ -1,0 +1,61 @@
+//! What the first pass over each block found. It holds for the whole run.
+
+use crate::{Hash, Keep, clean::Memory, ledger::Account};
+use std::sync::Arc;
+
+/// What the first pass over one block found.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    pub(super) block: u32,
+    /// Content hashes of the columns that the stream carries; empty where the block could not be read.
+    pub(super) hashes: Vec<Hash>,
+    pub(super) keep: Arc<Keep>,
+    pub(super) account: Account,
+    /// The class of each row, where the policy asks for it.
+    pub(super) classes: Option<Vec<u32>>,
+    /// How many visits of judged blocks the cleaner's memory had seen after this one.
+    pub(super) remembered: u32,
+}
+
+/// The first passes so far, in the order in which they were made: the stream's order.
+///
+/// Append-only, so that what was known at an earlier moment is a prefix.
+#[derive(Debug)]
+pub(super) struct Visits {
+    list: Vec<Visit>,
+    /// Index into `list` by block.
+    by_block: Vec<Option<u32>>,
+    pub(super) memory: Memory,
+}
+
+impl Visits {
+    pub(super) fn new(blocks: usize) -> Self {
+        Self { list: Vec::new(), by_block: vec![None; blocks], memory: Memory::default() }
+    }
+
+    pub(super) fn push(&mut self, visit: Visit) {
+        if let Some(place) = self.by_block.get_mut(visit.block as usize) {
+            *place = u32::try_from(self.list.len()).ok();
+        }
+        self.list.push(visit);
+    }
+
+    pub(super) fn get(&self, block: u32) -> Option<&Visit> {
+        let index = (*self.by_block.get(block as usize)?)?;
+        self.list.get(index as usize)
+    }
+
+    /// The first `length` visits.
+    pub(super) fn prefix(&self, length: usize) -> &[Visit] {
+        &self.list[..length.min(self.list.len())]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether every block was visited, so that nothing needs to be remembered any more.
+    pub(super) fn complete(&self, length: usize) -> bool {
+        length == self.by_block.len()
+    }
+}

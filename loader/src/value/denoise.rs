@@ -1,0 +1,290 @@
+//! Cleaned risk under label noise: rows count as much as their label is probably right, once noise is plain to see.
+//!
+//! The clean probability of DivideMix (Li et al. 2020: a two-component mixture over per-sample losses) behind a gate
+//! that stays shut on clean data. It knows nothing of where noise comes from, and drops no row for good.
+
+use super::{
+    classes::Classes,
+    mixture::{Mixture, Variances},
+    options::Options,
+    parameters::Parameters,
+    policy::{Policy, WindowRows},
+    table::Table,
+    trajectory::Trajectory,
+};
+use crate::{Result, Target};
+use std::collections::BTreeMap;
+
+/// The policy `denoise`: v = P(label is clean), π = max(v, floor), w = v/π.
+///
+/// At the start of each data epoch from `warmup` on, two normal components are fitted to the rows' mean losses. The
+/// gate opens if Ashman's D between them is above `gate` and the noisy one holds at least 1 % of the rows. (BIC prefers
+/// two components on clean data too, and the margin is apart on clean data too; neither can be the gate.) Shut, every
+/// target is [`Target::PLAIN`].
+///
+/// Open, v is the posterior of the clean component over the mean probability margin, on which noise between two classes
+/// shows as well as symmetric noise does. The components share one variance: with variances of their own, the narrow
+/// clean one gives up its hard rows to the wide noisy one. π does not follow v below `floor`, so that a row that was
+/// judged wrongly is seen again and can recover. In each class the `min_per_class` rows of the highest margins at the
+/// epoch's start, and all rows never presented, stay plain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Denoise {
+    gate: f64,
+    warmup: u32,
+    floor: f64,
+    min_per_class: u32,
+}
+
+/// A component of fewer rows than this share is a handful of hard ones, not label noise.
+const LEAST_NOISE: f64 = 0.01;
+
+/// The mixtures are fitted to no more rows than this, evenly spaced in position order: their error is then far below
+/// what they decide, and a fit takes a second at any size of data.
+const MOST_FITTED: usize = 1 << 19;
+
+/// Ashman's own threshold, DivideMix's warm-up for CIFAR-10, half the presentations for a row that is surely wrong.
+/// Below a floor of one half fewer wrongly judged rows find their way back.
+impl Default for Denoise {
+    fn default() -> Self {
+        Self { gate: 2.0, warmup: 10, floor: 0.5, min_per_class: 10 }
+    }
+}
+
+impl Denoise {
+    pub(super) const NAME: &'static str = "denoise";
+
+    /// Options: `gate` (0 to 100), `warmup` (data epochs), `floor` (0.01 to 1), `min_per_class` (0 to 10 000).
+    pub(super) fn from_options(options: &mut Options<'_>) -> Result<Self> {
+        let default = Self::default();
+        Ok(Self {
+            gate: options.number("gate", default.gate, 0.0..=100.0)?,
+            warmup: options.count("warmup", default.warmup, 0..=u32::MAX)?,
+            floor: options.number("floor", default.floor, 0.01..=1.0)?,
+            min_per_class: options.count("min_per_class", default.min_per_class, 0..=10_000)?,
+        })
+    }
+
+    /// The clean component's posterior needs this mixture; `None` while the gate is shut.
+    fn open(&self, table: &Table) -> Option<Mixture> {
+        let seen = || table.iter().map(|(_, trajectory)| trajectory).filter(|trajectory| trajectory.is_seen());
+        let stride = seen().count().div_ceil(MOST_FITTED).max(1);
+        let fit = |statistic: fn(&Trajectory) -> f32, variances| {
+            let values: Vec<f64> = seen().step_by(stride).map(|row| f64::from(statistic(row))).collect();
+            Mixture::fit(&values, variances)
+        };
+        let losses = fit(Trajectory::mean_loss, Variances::Own)?;
+        if losses.ashman_d() <= self.gate || losses.shares[1] < LEAST_NOISE {
+            return None;
+        }
+        fit(Trajectory::mean_probability_margin, Variances::Tied)
+    }
+
+    /// For each class, the margin that its `min_per_class` best rows reach.
+    fn kept_margins(&self, table: &Table, classes: &Classes) -> BTreeMap<u32, f64> {
+        let most = self.min_per_class as usize;
+        // The best margins of each class so far, falling.
+        let mut best: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+        if most > 0 {
+            for (position, trajectory) in table.iter().filter(|(_, trajectory)| trajectory.is_seen()) {
+                let margin = f64::from(trajectory.mean_probability_margin());
+                let best = best.entry(classes.get(position)).or_default();
+                let rank = best.partition_point(|other| *other >= margin);
+                if rank < most {
+                    best.insert(rank, margin);
+                    best.truncate(most);
+                }
+            }
+        }
+        best.into_iter().filter_map(|(class, best)| Some((class, *best.last()?))).collect()
+    }
+}
+
+/// What `fit` found, as it stands in [`Parameters`]: nothing while the gate is shut, else the mixture's shares, means
+/// and variances, then a class and the margin that its kept rows reach for each class.
+struct Fitted {
+    margins: Mixture,
+    kept: BTreeMap<u32, f64>,
+}
+
+impl Fitted {
+    fn to_parameters(&self) -> Parameters {
+        let Mixture { shares, means, variances, .. } = self.margins;
+        let kept = self.kept.iter().flat_map(|(class, margin)| [f64::from(*class), *margin]);
+        Parameters::new([shares, means, variances].into_iter().flatten().chain(kept).collect())
+    }
+
+    fn from_parameters(parameters: &Parameters) -> Option<Self> {
+        let (mixture, kept) = parameters.values().split_first_chunk::<6>()?;
+        let [share, other, low, high, variance, wider] = *mixture;
+        let margins = Mixture {
+            shares: [share, other],
+            means: [low, high],
+            variances: [variance, wider],
+            log_likelihood: f64::NAN,
+            count: 0,
+        };
+        let kept = kept.as_chunks::<2>().0.iter().map(|[class, margin]| (*class as u32, *margin)).collect();
+        Some(Self { margins, kept })
+    }
+}
+
+impl Policy for Denoise {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn unbiased(&self) -> bool {
+        true
+    }
+
+    fn fingerprint(&self) -> String {
+        let Self { gate, warmup, floor, min_per_class } = self;
+        format!("{}/1(floor={floor:?},gate={gate:?},min_per_class={min_per_class},warmup={warmup})", Self::NAME)
+    }
+
+    fn reads_signals(&self) -> bool {
+        true
+    }
+
+    fn fit(&self, table: &Table, classes: &Classes, epoch: u32) -> Parameters {
+        if epoch < self.warmup {
+            return Parameters::default();
+        }
+        let Some(margins) = self.open(table) else {
+            return Parameters::default();
+        };
+        Fitted { margins, kept: self.kept_margins(table, classes) }.to_parameters()
+    }
+
+    fn targets(&self, parameters: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>) {
+        let Some(fitted) = Fitted::from_parameters(parameters) else {
+            out.extend(std::iter::repeat_n(Target::PLAIN, rows.len()));
+            return;
+        };
+        out.extend(rows.iter().map(|(trajectory, class)| {
+            let margin = f64::from(trajectory.mean_probability_margin());
+            let is_kept = fitted.kept.get(&class).is_some_and(|least| margin >= *least);
+            if is_kept || !trajectory.is_seen() {
+                return Target::PLAIN;
+            }
+            let clean = fitted.margins.posterior_high(margin);
+            Target { weight: clean as f32, inclusion: clean.max(self.floor) as f32 }
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClassSignal, Position, Report, Signal};
+
+    const ROWS: [u32; 2] = [600, 400];
+    const ROW_COUNT: u32 = 1_000;
+
+    fn position(row: u32) -> Position {
+        if row < ROWS[0] { Position::new(0, row) } else { Position::new(1, row - ROWS[0]) }
+    }
+
+    /// A number in [0, 1) that looks random and is the same everywhere.
+    fn spread(row: u32) -> f32 {
+        (f64::from(row) * 0.754_877_666).fract() as f32
+    }
+
+    /// A data set of which each row has been seen once; `noisy` rows have high losses and low margins.
+    fn observed(noisy: impl Fn(u32) -> bool) -> (Table, Classes) {
+        let mut table = Table::new(&ROWS);
+        let mut classes = Classes::new(&ROWS);
+        let signal = |row| {
+            let (loss, probability_margin) = if noisy(row) {
+                (3.0 + spread(row), -0.9 + 0.3 * spread(row))
+            } else {
+                // Skewed, as the losses of clean data are: many small, a few large.
+                (2.0 * spread(row).powi(6), 0.95 - 0.9 * spread(row).powi(6))
+            };
+            let class = ClassSignal { logit_margin: probability_margin, probability_margin, probability: 0.5 };
+            Signal { loss, class: Some(class) }
+        };
+        table
+            .apply(&Report { batch: 0, rows: (0..ROW_COUNT).map(|row| (position(row), signal(row))).collect() })
+            .unwrap();
+        classes.set(0, (0..ROWS[0]).map(|row| row % 3).collect()).unwrap();
+        classes.set(1, (0..ROWS[1]).map(|row| row % 3).collect()).unwrap();
+        (table, classes)
+    }
+
+    fn targets(denoise: Denoise, (table, classes): &(Table, Classes), epoch: u32) -> Vec<Target> {
+        let positions: Vec<Position> = (0..ROW_COUNT).map(position).collect();
+        let mut targets = Vec::new();
+        let parameters = denoise.fit(table, classes, epoch);
+        let parameters = Parameters::from_bytes(&parameters.to_bytes()).unwrap();
+        denoise.targets(&parameters, &WindowRows::new(&positions, table, classes), &mut targets);
+        targets
+    }
+
+    #[test]
+    fn on_clean_data_the_gate_stays_shut() {
+        let data = observed(|_| false);
+        assert!(Denoise::default().fit(&data.0, &data.1, 99).values().is_empty());
+        assert_eq!(targets(Denoise::default(), &data, 99), vec![Target::PLAIN; 1_000]);
+    }
+
+    #[test]
+    fn a_handful_of_hopeless_rows_does_not_open_the_gate() {
+        let data = observed(|row| row % 200 == 0);
+        assert_eq!(targets(Denoise::default(), &data, 99), vec![Target::PLAIN; 1_000]);
+    }
+
+    #[test]
+    fn noisy_rows_lose_their_weight_but_not_their_chance_to_be_seen() {
+        let noisy = |row| row % 5 == 0;
+        let data = observed(noisy);
+        let floor = 0.3;
+        for (row, target) in (0..).zip(targets(Denoise { floor, ..Denoise::default() }, &data, 99)) {
+            if noisy(row) {
+                assert!(target.weight < 0.01 && target.inclusion == floor as f32, "{row}: {target:?}");
+            } else {
+                assert!(target.weight > 0.9 && target.inclusion >= target.weight, "{row}: {target:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn until_the_warm_up_is_over_every_row_is_plain() {
+        let data = observed(|row| row % 5 == 0);
+        let denoise = Denoise { warmup: 4, ..Denoise::default() };
+        assert_eq!(targets(denoise, &data, 3), vec![Target::PLAIN; 1_000]);
+        assert_ne!(targets(denoise, &data, 4), vec![Target::PLAIN; 1_000]);
+    }
+
+    #[test]
+    fn a_class_that_looks_wrong_altogether_keeps_its_best_rows() {
+        // The whole of class 2 has low margins: it may be hard, or all wrong.
+        let class_of = |row: u32| if row < ROWS[0] { row % 3 } else { (row - ROWS[0]) % 3 };
+        let data = observed(|row| class_of(row) == 2);
+        for min_per_class in [0, 1, 25] {
+            let targets = targets(Denoise { min_per_class, ..Denoise::default() }, &data, 99);
+            let plain = (0..).zip(&targets).filter(|(row, target)| class_of(*row) == 2 && **target == Target::PLAIN);
+            assert_eq!(plain.count(), min_per_class as usize);
+        }
+    }
+
+    #[test]
+    fn rows_never_seen_are_plain() {
+        let (table, classes) = observed(|row| row % 5 == 0);
+        let denoise = Denoise::default();
+        let parameters = denoise.fit(&table, &classes, 99);
+        assert!(!parameters.values().is_empty());
+        let empty = Table::new(&ROWS);
+        let mut targets = Vec::new();
+        denoise.targets(&parameters, &WindowRows::new(&[position(3), position(700)], &empty, &classes), &mut targets);
+        assert_eq!(targets, [Target::PLAIN; 2]);
+    }
+
+    #[test]
+    fn losses_without_classes_leave_the_gate_shut() {
+        let mut table = Table::new(&ROWS);
+        let rows = (0..ROW_COUNT).map(|row| (position(row), Signal { loss: (row % 2) as f32, class: None }));
+        table.apply(&Report { batch: 0, rows: rows.collect() }).unwrap();
+        assert!(Denoise::default().fit(&table, &Classes::new(&ROWS), 99).values().is_empty());
+    }
+}

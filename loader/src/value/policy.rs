@@ -1,0 +1,182 @@
+//! What every policy is: a pure pair of fit and targets, found by its name in a recipe.
+//!
+//! A policy says what a row is worth, never which rows are drawn: that is sampling's matter. A new policy is one file
+//! beside this one and one line in [`POLICIES`].
+
+use super::{
+    classes::Classes,
+    denoise::Denoise,
+    options::{Options, nearest},
+    parameters::Parameters,
+    table::Table,
+    trajectory::Trajectory,
+    uniform::Uniform,
+};
+use crate::{Error, Position, Result, Target};
+use std::{fmt::Debug, sync::Arc};
+
+/// How rows are valued: from the statistics of a data epoch's start to targets at each window's opening.
+///
+/// Both pieces are functions of their arguments alone, with sums in position order, so that any machine finds the
+/// same targets.
+pub trait Policy: Send + Sync + Debug {
+    /// The name by which a recipe asks for it.
+    fn name(&self) -> &str;
+
+    /// Whether w = v/π for the v that it declares: then a draw's weighted sum estimates the v-weighted sum over the
+    /// kept rows without bias.
+    fn unbiased(&self) -> bool;
+
+    /// Name, version of the algorithm and all options, canonically: a part of the stream's identity.
+    fn fingerprint(&self) -> String;
+
+    /// Whether targets depend on signals. Where they do not, draws never wait for feedback.
+    fn reads_signals(&self) -> bool;
+
+    /// What `targets` needs to know of the whole table, once at the start of data epoch `epoch` (from 0).
+    fn fit(&self, table: &Table, classes: &Classes, epoch: u32) -> Parameters;
+
+    /// Appends (v, π) of each row of a window, in the window's order, as it is at the window's opening.
+    ///
+    /// `parameters` are those that this policy's [`fit`](Self::fit) gave for the same data epoch.
+    fn targets(&self, parameters: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>);
+}
+
+/// The rows of a window, with what is known of each at its opening.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowRows<'a> {
+    positions: &'a [Position],
+    table: &'a Table,
+    classes: &'a Classes,
+}
+
+impl<'a> WindowRows<'a> {
+    /// The rows at `positions`, in the window's order.
+    #[must_use]
+    pub const fn new(positions: &'a [Position], table: &'a Table, classes: &'a Classes) -> Self {
+        Self { positions, table, classes }
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    /// Each row's trajectory (blank where it was never presented) and class ([`UNKNOWN_CLASS`](super::UNKNOWN_CLASS)
+    /// where none is known), in the window's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a Trajectory, u32)> {
+        let (table, classes) = (self.table, self.classes);
+        self.positions
+            .iter()
+            .map(move |position| (table.get(*position).unwrap_or(&Trajectory::NEW), classes.get(*position)))
+    }
+}
+
+/// A policy as a recipe writes it: its name and the options beside it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PolicySpec {
+    /// The name.
+    pub name: String,
+    /// The options, without the name.
+    pub options: toml::Table,
+}
+
+type Build = fn(&mut Options<'_>) -> Result<Arc<dyn Policy>>;
+
+/// Every policy that this version has.
+const POLICIES: &[(&str, Build)] = &[
+    (Uniform::NAME, |_| Ok(Arc::new(Uniform))),
+    (Denoise::NAME, |options| Ok(Arc::new(Denoise::from_options(options)?))),
+];
+
+/// Names of the recipe's contract whose policies this version does not have.
+const NOT_BUILT: &[&str] = &["infobatch", "weighted", "rho_loss", "jest", "importance"];
+
+/// The policy that a recipe asks for.
+///
+/// # Errors
+/// [`Error::Recipe`] for a name or an option that does not exist, naming the nearest that does; for a value out of its
+/// range; and for a policy that this version does not have.
+pub fn policy(spec: &PolicySpec) -> Result<Arc<dyn Policy>> {
+    let built = POLICIES.iter().map(|(name, _)| *name);
+    let Some((name, build)) = POLICIES.iter().find(|(name, _)| *name == spec.name) else {
+        let have = built.clone().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        if NOT_BUILT.contains(&spec.name.as_str()) {
+            return Err(Error::recipe(format!("policy `{}` is not in this version, which has {have}", spec.name)));
+        }
+        let hint = nearest(&spec.name, built).map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+        return Err(Error::recipe(format!("there is no policy `{}`{hint}. This version has {have}", spec.name)));
+    };
+    let mut options = Options::new(name, &spec.options);
+    let policy = build(&mut options)?;
+    options.finish()?;
+    Ok(policy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str, options: &str) -> PolicySpec {
+        PolicySpec { name: name.into(), options: options.parse().unwrap() }
+    }
+
+    fn refusal(name: &str, options: &str) -> String {
+        match policy(&spec(name, options)) {
+            Err(Error::Recipe(what)) => what,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_policy_is_found_by_its_own_name() {
+        for (name, _) in POLICIES {
+            let policy = policy(&spec(name, "")).unwrap();
+            assert_eq!(policy.name(), *name);
+            assert!(policy.fingerprint().starts_with(name));
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_nearest() {
+        assert!(refusal("denoize", "").contains("did you mean `denoise`?"));
+        assert!(!refusal("zzzz", "").contains("did you mean"));
+    }
+
+    #[test]
+    fn a_contract_name_that_is_not_built_is_refused_as_such() {
+        for name in NOT_BUILT {
+            assert!(refusal(name, "").contains("not in this version"));
+        }
+    }
+
+    #[test]
+    fn an_unknown_option_is_answered_with_the_nearest() {
+        assert!(refusal("denoise", "flor = 0.1").contains("did you mean `floor`?"));
+        assert!(refusal("uniform", "floor = 0.1").contains("takes no options"));
+    }
+
+    #[test]
+    fn options_out_of_range_or_of_another_type_are_refused() {
+        for options in ["floor = 0.0", "floor = 1.5", "floor = nan", "floor = \"high\"", "warmup = -1", "warmup = 1.5"]
+        {
+            assert!(refusal("denoise", options).contains("denoise"), "{options}");
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_holds_the_options_and_only_what_they_say() {
+        let fingerprint = |options| policy(&spec("denoise", options)).unwrap().fingerprint();
+        assert_ne!(fingerprint("floor = 0.3"), fingerprint("floor = 0.4"));
+        assert_ne!(fingerprint("warmup = 3"), fingerprint("warmup = 4"));
+        assert_eq!(fingerprint("gate = 2"), fingerprint("gate = 2.0"));
+        assert_eq!(fingerprint(""), Denoise::default().fingerprint());
+    }
+}

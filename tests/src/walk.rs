@@ -1,0 +1,45 @@
+//! A stream, written down batch by batch so that two walks can be compared to the byte.
+
+use arable_loader::{Batch, Position, Stream};
+use arrow::{array::AsArray, datatypes::Int64Type};
+
+/// All that can be told of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Its number.
+    pub number: u64,
+    /// Its data epoch.
+    pub epoch: u32,
+    /// Where its rows stand.
+    pub positions: Vec<Position>,
+    /// What they weigh, to the bit.
+    pub weights: Vec<u32>,
+    /// The column `id`.
+    pub ids: Vec<i64>,
+    /// The hash over positions, weights and column bytes.
+    pub hash: String,
+}
+
+/// Writes down `batch`.
+#[must_use]
+pub fn walk_batch(batch: &Batch) -> Line {
+    let ids = batch.data.column_by_name("id").unwrap().as_primitive::<Int64Type>();
+    Line {
+        number: batch.number,
+        epoch: batch.epoch,
+        positions: batch.positions.to_vec(),
+        weights: batch.weights.iter().map(|weight| weight.to_bits()).collect(),
+        ids: ids.values().to_vec(),
+        hash: batch.hash().unwrap().to_string(),
+    }
+}
+
+/// Walks `stream` to its end.
+///
+/// # Panics
+///
+/// Where the stream fails.
+#[must_use]
+pub fn walk(stream: Stream) -> Vec<Line> {
+    stream.map(|batch| walk_batch(&batch.unwrap())).collect()
+}

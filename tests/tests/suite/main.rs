@@ -1,0 +1,31 @@
+//! Properties of the whole, from outside: over the public API and over the command line.
+
+mod accounting;
+mod command_line;
+mod determinism;
+mod faults;
+mod feedback;
+mod plain_epoch;
+mod resume;
+
+use arable_loader::{Recipe, Result, Stream};
+use arable_tests::{Data, Format};
+use std::path::Path;
+
+/// The command line, as built from the sources at hand.
+const ARABLE: &str = env!("CARGO_BIN_EXE_arable-under-test");
+
+/// A policy that never waits for the trainer.
+const UNIFORM: &str = "name = \"uniform\"";
+
+/// A policy that acts on what the trainer says, from the second data epoch on.
+const DENOISE: &str = "name = \"denoise\"\nwarmup = 1";
+
+/// Both formats, with the same rows in several shards and blocks.
+fn datasets() -> [Data; 2] {
+    [Data::new(Format::Parquet, 3, 250, 40), Data::new(Format::Jsonl, 5, 150, 0)]
+}
+
+fn open(recipe: &Path) -> Result<Stream> {
+    Recipe::from_toml_file(recipe)?.open()
+}

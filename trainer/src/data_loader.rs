@@ -1,0 +1,272 @@
+//! The stream as burn's `DataLoader`: the only file that implements or calls burn's data traits.
+//!
+//! burn calls `to_device` on the loader it is given and iterates what comes back, so everything that moves sits in the
+//! [`Run`], which all loaders made from one another share. One `iter()` is one virtual epoch.
+
+use std::{any::type_name, fmt, marker::PhantomData, sync::Arc};
+
+use arable_loader::{Batch, Stream};
+use arrow::array::RecordBatch;
+use burn::{
+    data::{
+        dataloader::{DataLoader, DataLoaderIterator, Progress, batcher::Batcher},
+        dataset::DatasetError,
+    },
+    tensor::Device,
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    ArrowBatcher, Curated, Error,
+    curated::Origin,
+    error::BoxError,
+    run::{Lease, Run},
+};
+
+/// A curated stream as burn's data loader of [`Curated<O>`], for one device.
+///
+/// One `iter()` is one virtual epoch: exactly `epoch_batches` batches, counted in slots, so that `num_items` is
+/// `epoch_batches · batch_size` and the last batch completes the progress. An iterator that is dropped early keeps the
+/// run's cursor, and the rest of that virtual epoch comes first at the next `iter()`; progress goes on from there.
+///
+/// Clones, and what `to_device` gives, are handles to the same run. When the last of them and of their batches is
+/// dropped, what was settled is waited for and reported.
+///
+/// # Errors
+///
+/// An iterator yields its error once and then ends, which ends a burn training with that error; see [`Error`]. In
+/// particular one `iter()` more than the run has virtual epochs yields [`Error::Exhausted`], and so does each after it;
+/// an `iter()` while another iterator of the run is alive yields [`Error::Busy`]; and an iterator of a `slice` that is
+/// not the whole yields [`Error::Slice`].
+pub struct CuratedDataLoader<O> {
+    run: Arc<Run>,
+    batcher: Arc<dyn ArrowBatcher<O>>,
+    device: Device,
+    /// The slots asked for, where they are not the whole.
+    slice: Option<(usize, usize)>,
+}
+
+impl<O: 'static> CuratedDataLoader<O> {
+    /// The stream's rows as items `I`, read by field name through serde, in batches made by burn's `batcher` on the
+    /// thread that iterates.
+    pub fn new<I, B>(stream: Stream, batcher: B) -> Self
+    where
+        I: DeserializeOwned + 'static,
+        B: Batcher<I, O> + 'static,
+    {
+        Self::from_arrow(stream, Rows { batcher, item: PhantomData })
+    }
+
+    /// The stream's columns in batches made by `batcher`, without a detour over rows: the fast path.
+    pub fn from_arrow(stream: Stream, batcher: impl ArrowBatcher<O> + 'static) -> Self {
+        let run = Arc::new(Run::new(stream));
+        Self { run, batcher: Arc::new(batcher), device: Device::default(), slice: None }
+    }
+
+    /// The loader as burn's trainings take it.
+    #[must_use]
+    pub fn into_arc(self) -> Arc<dyn DataLoader<Curated<O>>> {
+        Arc::new(self)
+    }
+
+    /// The virtual epochs that the whole run has: what to give to `SupervisedTraining::num_epochs`.
+    #[must_use]
+    pub fn num_epochs(&self) -> usize {
+        usize::try_from(self.run.epochs()).unwrap_or(usize::MAX)
+    }
+
+    /// Waits until every batch that was settled so far is reported to the loader.
+    pub fn drain(&self) {
+        self.run.feedback.drain();
+    }
+
+    /// Looks at the stream behind the loader, with everything that was settled so far reported to it: its accounting,
+    /// values, timings, where its ledger is. Waits while a batch is being taken.
+    pub fn with_stream<T>(&self, look: impl FnOnce(&Stream) -> T) -> T {
+        self.drain();
+        self.run.with_stream(|stream| look(stream))
+    }
+}
+
+impl<O> Clone for CuratedDataLoader<O> {
+    fn clone(&self) -> Self {
+        Self {
+            run: Arc::clone(&self.run),
+            batcher: Arc::clone(&self.batcher),
+            device: self.device.clone(),
+            slice: self.slice,
+        }
+    }
+}
+
+impl<O> fmt::Debug for CuratedDataLoader<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CuratedDataLoader")
+            .field("slots", &self.run.slots())
+            .field("epochs", &self.run.epochs())
+            .field("device", &self.device)
+            .field("slice", &self.slice)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<O: 'static> DataLoader<Curated<O>> for CuratedDataLoader<O> {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Curated<O>> + 'a> {
+        let slots = self.run.slots();
+        let start = match self.slice {
+            Some((start, end)) => Err(Error::Slice { start, end, slots }),
+            None => self.run.lease(),
+        };
+        let (done, state) = match start {
+            Ok(lease) => (lease.done(), State::Open(lease)),
+            Err(error) => (0, State::Refused(error)),
+        };
+        Box::new(Iter { batcher: &*self.batcher, device: &self.device, state, done, total: self.num_items() })
+    }
+
+    fn num_items(&self) -> usize {
+        self.slice.map_or(self.run.slots(), |(start, end)| end.saturating_sub(start))
+    }
+
+    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Curated<O>>> {
+        Arc::new(Self { device: device.clone(), ..self.clone() })
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Curated<O>>> {
+        let whole = self.slice.is_none() && (start, end) == (0, self.run.slots());
+        let slice = if whole { None } else { Some((start, end)) };
+        Arc::new(Self { slice, ..self.clone() })
+    }
+}
+
+/// What is left of one virtual epoch.
+struct Iter<'a, O> {
+    batcher: &'a dyn ArrowBatcher<O>,
+    device: &'a Device,
+    state: State,
+    /// Slots, of `total`.
+    done: usize,
+    total: usize,
+}
+
+enum State {
+    Open(Lease),
+    Refused(Error),
+    Ended,
+}
+
+impl<O> Iter<'_, O> {
+    fn try_next(&mut self) -> Result<Option<Curated<O>>, Error> {
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Open(mut lease) => {
+                let Some(batch) = lease.next_batch()? else {
+                    return Ok(None);
+                };
+                let curated = self.make(batch, lease.run())?;
+                self.done = lease.done();
+                self.state = State::Open(lease);
+                Ok(Some(curated))
+            }
+            State::Refused(error) => Err(error),
+            State::Ended => Ok(None),
+        }
+    }
+
+    fn make(&self, batch: Batch, run: &Run) -> Result<Curated<O>, Error> {
+        let Batch { number, epoch, data, positions, weights, receipt, .. } = batch;
+        let inner =
+            self.batcher.batch(&data, self.device).map_err(|source| Error::Batcher { batch: number, source })?;
+        let origin = Origin { number, epoch, positions, weights, receipt };
+        Ok(Curated::new(inner, origin, self.device.clone(), Arc::clone(&run.feedback)))
+    }
+}
+
+impl<O> Iterator for Iter<'_, O> {
+    type Item = Result<Curated<O>, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.try_next().map_err(DatasetError::new).transpose()
+    }
+}
+
+impl<O> DataLoaderIterator<Curated<O>> for Iter<'_, O> {
+    fn progress(&self) -> Progress {
+        // `new` rather than a literal: it is what newer versions of burn keep.
+        Progress::new(self.done, self.total, Some("items".to_owned()))
+    }
+}
+
+/// A burn batcher of rows, as a batcher of columns.
+struct Rows<I, B> {
+    batcher: B,
+    item: PhantomData<fn() -> I>,
+}
+
+impl<I, O, B> ArrowBatcher<O> for Rows<I, B>
+where
+    I: DeserializeOwned,
+    B: Batcher<I, O>,
+{
+    fn batch(&self, data: &RecordBatch, device: &Device) -> Result<O, BoxError> {
+        let items: Vec<I> =
+            serde_arrow::from_record_batch(data).map_err(|source| Error::Rows { item: type_name::<I>(), source })?;
+        Ok(self.batcher.batch(items, device))
+    }
+}
+
+/// Any burn data loader of `B` as one of plain [`Curated<B>`], so that validation may share the model's input type.
+pub struct PlainDataLoader<B>(Arc<dyn DataLoader<B>>);
+
+impl<B: 'static> PlainDataLoader<B> {
+    /// Wraps what burn's own builder gives.
+    #[must_use]
+    pub fn new(loader: Arc<dyn DataLoader<B>>) -> Self {
+        Self(loader)
+    }
+
+    /// The loader as burn's trainings take it.
+    #[must_use]
+    pub fn into_arc(self) -> Arc<dyn DataLoader<Curated<B>>> {
+        Arc::new(self)
+    }
+}
+
+impl<B> fmt::Debug for PlainDataLoader<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlainDataLoader").field("items", &self.0.num_items()).finish_non_exhaustive()
+    }
+}
+
+impl<B: 'static> DataLoader<Curated<B>> for PlainDataLoader<B> {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Curated<B>> + 'a> {
+        Box::new(PlainIter(self.0.iter()))
+    }
+
+    fn num_items(&self) -> usize {
+        self.0.num_items()
+    }
+
+    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Curated<B>>> {
+        Arc::new(Self(self.0.to_device(device)))
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Curated<B>>> {
+        Arc::new(Self(self.0.slice(start, end)))
+    }
+}
+
+struct PlainIter<'a, B>(Box<dyn DataLoaderIterator<B> + 'a>);
+
+impl<B> Iterator for PlainIter<'_, B> {
+    type Item = Result<Curated<B>, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.0.next()?.map(Curated::plain))
+    }
+}
+
+impl<B> DataLoaderIterator<Curated<B>> for PlainIter<'_, B> {
+    fn progress(&self) -> Progress {
+        self.0.progress()
+    }
+}

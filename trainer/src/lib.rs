@@ -1,0 +1,119 @@
+//! Arable for [burn](https://burn.dev): a curated stream as burn's data loader, losses with one value a sample, and the
+//! way back from the loss to what a sample is worth.
+//!
+//! # What plugging in looks like
+//!
+//! The loader takes the place of burn's `DataLoaderBuilder` and accepts the `Batcher` that a project has already. The
+//! model's input becomes [`Curated`] around the project's own batch, whose fields stay in reach. The loss is taken for
+//! each sample, and [`settle`](Curated::settle) makes of it the loss to differentiate. Everything else stays as it was.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use arable_loader::Stream;
+//! use arable_trainer::{Curated, CuratedDataLoader, Signals, loss::cross_entropy};
+//! use burn::{
+//!     data::dataloader::{DataLoader, batcher::Batcher},
+//!     module::Module,
+//!     nn::Linear,
+//!     optim::SgdConfig,
+//!     tensor::{Device, Int, Tensor},
+//!     train::{ClassificationOutput, InferenceStep, Learner, SupervisedTraining, TrainOutput, TrainStep},
+//! };
+//!
+//! // As before: an item, a batch, a batcher. The item's fields are the stream's columns.
+//! #[derive(Clone, Debug, serde::Deserialize)]
+//! struct Flower {
+//!     petal: f32,
+//!     sepal: f32,
+//!     species: i64,
+//! }
+//!
+//! #[derive(Clone, Debug)]
+//! struct FlowerBatch {
+//!     leaves: Tensor<2>,
+//!     species: Tensor<1, Int>,
+//! }
+//!
+//! struct FlowerBatcher;
+//!
+//! impl Batcher<Flower, FlowerBatch> for FlowerBatcher {
+//!     fn batch(&self, items: Vec<Flower>, device: &Device) -> FlowerBatch {
+//!         let leaves: Vec<_> = items.iter().map(|item| Tensor::from_floats([[item.petal, item.sepal]], device)).collect();
+//!         let species: Vec<_> = items.iter().map(|item| item.species).collect();
+//!         FlowerBatch { leaves: Tensor::cat(leaves, 0), species: Tensor::from_ints(species.as_slice(), device) }
+//!     }
+//! }
+//!
+//! #[derive(Module, Debug)]
+//! struct Model {
+//!     linear: Linear,
+//! }
+//!
+//! impl TrainStep for Model {
+//!     type Input = Curated<FlowerBatch>; // was: FlowerBatch
+//!     type Output = ClassificationOutput;
+//!
+//!     fn step(&self, item: Self::Input) -> TrainOutput<ClassificationOutput> {
+//!         let logits = self.linear.forward(item.leaves.clone());
+//!         let losses = cross_entropy(logits.clone(), item.species.clone()); // was: the mean
+//!         let loss = item.settle(losses.clone(), Signals::classification(&logits, &item.species)); // new
+//!         let output = ClassificationOutput::new(losses, logits, item.species.clone());
+//!         TrainOutput::new(self, loss.backward(), output)
+//!     }
+//! }
+//!
+//! impl InferenceStep for Model {
+//!     type Input = FlowerBatch; // as before
+//!     type Output = ClassificationOutput;
+//!
+//!     fn step(&self, item: Self::Input) -> ClassificationOutput {
+//!         let logits = self.linear.forward(item.leaves);
+//!         let losses = cross_entropy(logits.clone(), item.species.clone());
+//!         ClassificationOutput::new(losses, logits, item.species)
+//!     }
+//! }
+//!
+//! fn train(stream: Stream, valid: Arc<dyn DataLoader<FlowerBatch>>, model: Model) -> Model {
+//!     let train = CuratedDataLoader::new(stream, FlowerBatcher); // was: DataLoaderBuilder::new(FlowerBatcher)…
+//!     let epochs = train.num_epochs();
+//!     SupervisedTraining::new("artifacts", train.into_arc(), valid)
+//!         .num_epochs(epochs)
+//!         .launch(Learner::new(model, SgdConfig::new().init(), 0.01))
+//!         .model
+//! }
+//! ```
+//!
+//! The unreduced losses go into burn's output, so that its loss metric stays the mean over samples, comparable between
+//! ways of weighting; the settled loss goes into `backward`.
+//!
+//! A batcher that takes Arrow's columns directly, without rows, is an [`ArrowBatcher`]: see
+//! [`CuratedDataLoader::from_arrow`].
+//!
+//! # What it keeps to
+//!
+//! - Each batch is handed over once, and answered once: settled with its signals, or dropped with none.
+//! - With weights of 1 the settled loss is `losses.mean()` and nothing else enters the graph, so that a training is, bit
+//!   for bit, what it would be without.
+//! - Nothing on the training thread waits for the device. One thread a run reads what was settled.
+//! - Nothing panics for what data or a training step did; burn gets a typed [`Error`] and ends the training with it.
+//!
+//! This version feeds one device.
+
+pub use arable_loader::stream;
+
+mod batcher;
+pub mod columns;
+mod curated;
+mod data_loader;
+mod error;
+mod feedback;
+pub mod loss;
+mod run;
+mod signals;
+
+pub use batcher::ArrowBatcher;
+pub use curated::{Curated, WeightNorm};
+pub use data_loader::{CuratedDataLoader, PlainDataLoader};
+pub use error::{BoxError, Error, Result};
+pub use signals::Signals;

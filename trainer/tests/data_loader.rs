@@ -1,0 +1,265 @@
+//! The stream as burn's data loader: virtual epochs, progress, the cursor, and what it refuses.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{error::Error as _, sync::Arc};
+
+use arable_loader::{
+    Stream,
+    arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch},
+    stream::Reports,
+};
+use arable_trainer::{BoxError, Curated, CuratedDataLoader, Error, PlainDataLoader, Signals, columns};
+use burn::{
+    data::{
+        dataloader::{DataLoader, DataLoaderBuilder, DataLoaderIterator, batcher::Batcher},
+        dataset::{DatasetError, InMemDataset},
+    },
+    tensor::{Device, Tensor},
+};
+
+/// A stream of `rows` rows in batches of 4, over three epochs; row i holds x = i and y = −i. Also what came back.
+fn stream(rows: i32) -> (Stream, Reports) {
+    let x: ArrayRef = Arc::new(Float32Array::from_iter_values((0..rows).map(|i| i as f32)));
+    let y: ArrayRef = Arc::new(Int32Array::from_iter_values((0..rows).map(|i| -i)));
+    let data = RecordBatch::try_from_iter([("x", x), ("y", y)]).unwrap();
+    Stream::in_memory(data, vec![1.0; rows as usize], 4, 3)
+}
+
+/// x of each row, from Arrow.
+fn xs(data: &RecordBatch, device: &Device) -> Result<Vec<f32>, BoxError> {
+    Ok(columns::floats::<1>(data, "x", device)?.try_into_vec_as()?)
+}
+
+fn loader(rows: i32) -> CuratedDataLoader<Vec<f32>> {
+    CuratedDataLoader::from_arrow(stream(rows).0, xs)
+}
+
+/// Until the end, as (numbers of batches, the error that ended it).
+fn walk<O>(mut iterator: Box<dyn DataLoaderIterator<Curated<O>> + '_>) -> (Vec<u64>, Option<DatasetError>) {
+    let mut numbers = Vec::new();
+    for item in iterator.by_ref() {
+        match item {
+            Ok(batch) => numbers.push(batch.number()),
+            Err(error) => {
+                assert!(iterator.next().is_none(), "an iterator ends with its error");
+                return (numbers, Some(error));
+            }
+        }
+    }
+    (numbers, None)
+}
+
+/// The trainer's own error inside burn's.
+fn ours(error: &Option<DatasetError>) -> &Error {
+    let error = error.as_ref().expect("an error");
+    error.source().and_then(|source| source.downcast_ref()).expect("an error of the trainer")
+}
+
+#[test]
+fn one_iter_is_one_virtual_epoch_and_the_last_batch_completes_its_progress() {
+    let loader = loader(10);
+    assert_eq!((loader.num_items(), loader.num_epochs()), (12, 3));
+    for epoch in 0..3 {
+        let mut iterator = loader.iter();
+        assert_eq!((iterator.progress().items_processed, iterator.progress().items_total), (0, 12));
+        let mut rows = Vec::new();
+        for done in 1..=3 {
+            let batch = iterator.next().unwrap().unwrap();
+            assert_eq!((batch.number(), batch.epoch()), (3 * epoch + done - 1, epoch as u32));
+            assert_eq!(iterator.progress().items_processed, 4 * done as usize);
+            assert_eq!(iterator.progress().is_completed(), done == 3);
+            assert_eq!(batch.positions().len(), batch.len());
+            rows.extend(batch.into_inner());
+        }
+        assert!(iterator.next().is_none());
+        assert!(iterator.progress().is_completed());
+        assert_eq!(rows, (0..10).map(|i| i as f32).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn an_iterator_dropped_early_leaves_the_rest_of_its_epoch_to_the_next() {
+    let loader = loader(16).into_arc();
+    let mut first = loader.iter();
+    assert_eq!(first.next().unwrap().unwrap().number(), 0);
+    drop(first);
+
+    let mut second = loader.iter();
+    assert_eq!((second.progress().items_processed, second.progress().items_total), (4, 16));
+    let numbers: Vec<_> = second.by_ref().map(|batch| batch.unwrap().number()).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    assert!(second.progress().is_completed());
+    drop(second);
+    assert_eq!(walk(loader.iter()).0, [4, 5, 6, 7]);
+}
+
+#[test]
+fn an_iterator_dropped_after_its_last_batch_has_no_rest() {
+    let loader = loader(8);
+    let mut first = loader.iter();
+    assert!(first.next().unwrap().is_ok() && first.next().unwrap().is_ok());
+    drop(first);
+    assert_eq!(walk(loader.iter()).0, [2, 3]);
+}
+
+#[test]
+fn one_iter_more_than_the_run_has_is_an_error_and_stays_one() {
+    let loader = loader(8);
+    for _ in 0..3 {
+        assert!(walk(loader.iter()).1.is_none());
+    }
+    for _ in 0..2 {
+        let (numbers, error) = walk(loader.iter());
+        assert!(numbers.is_empty());
+        assert!(matches!(ours(&error), Error::Exhausted { epochs: 3, epoch_batches: 2 }));
+    }
+}
+
+#[test]
+fn two_iterators_at_once_are_refused_and_the_first_goes_on() {
+    let loader = loader(12);
+    let other = loader.to_device(&Device::default());
+    let mut first = loader.iter();
+    assert_eq!(first.next().unwrap().unwrap().number(), 0);
+    assert!(matches!(ours(&walk(other.iter()).1), Error::Busy));
+    assert_eq!(first.by_ref().map(|batch| batch.unwrap().number()).collect::<Vec<_>>(), [1, 2]);
+    // It is at its end, so it may stay alive.
+    assert_eq!(walk(other.iter()).0, [3, 4, 5]);
+    drop(first);
+}
+
+#[test]
+fn what_to_device_gives_shares_the_cursor_and_makes_batches_there() {
+    let loader = loader(12);
+    drop(loader.iter().next());
+    let device = Device::default().autodiff();
+    let moved = loader.to_device(&device);
+    let batch = moved.iter().next().unwrap().unwrap();
+    assert_eq!(batch.number(), 1);
+    assert!(batch.weights().is_autodiff() && !batch.weights().is_require_grad());
+}
+
+#[test]
+fn only_the_whole_can_be_sliced_off() {
+    let loader = loader(12);
+    assert_eq!(walk(loader.slice(0, 12).iter()).0, [0, 1, 2]);
+    for (start, end) in [(0, 6), (6, 12), (0, 13)] {
+        let part = loader.slice(start, end);
+        assert_eq!(part.num_items(), end - start);
+        let part = part.to_device(&Device::default());
+        let error = walk(part.iter()).1;
+        assert!(matches!(*ours(&error), Error::Slice { start: s, end: e, slots: 12 } if (s, e) == (start, end)));
+    }
+    // A part of a part is still a part.
+    assert!(walk(loader.slice(0, 6).slice(0, 12).iter()).1.is_some());
+    assert_eq!(walk(loader.iter()).0, [3, 4, 5]);
+}
+
+#[derive(serde::Deserialize)]
+struct Row {
+    y: i64,
+    x: f64,
+}
+
+struct Sums;
+
+impl Batcher<Row, Vec<f64>> for Sums {
+    fn batch(&self, items: Vec<Row>, _device: &Device) -> Vec<f64> {
+        items.into_iter().map(|row| row.x + 2.0 * row.y as f64).collect()
+    }
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Other {
+    #[expect(dead_code, reason = "only its absence from the stream matters")]
+    z: f32,
+}
+
+struct Others;
+
+impl Batcher<Other, usize> for Others {
+    fn batch(&self, items: Vec<Other>, _device: &Device) -> usize {
+        items.len()
+    }
+}
+
+#[test]
+fn a_burn_batcher_gets_rows_by_field_name() {
+    let loader = CuratedDataLoader::new(stream(4).0, Sums);
+    assert_eq!(loader.iter().next().unwrap().unwrap().into_inner(), [0.0, -1.0, -2.0, -3.0]);
+}
+
+#[test]
+fn rows_that_do_not_fit_the_item_are_an_error_that_names_both() {
+    let (stream, reports) = stream(4);
+    let loader = CuratedDataLoader::new(stream, Others);
+    let error = walk(loader.iter()).1.unwrap();
+    let message = error.to_string();
+    assert!(message.contains("batch 0") && message.contains("Other") && message.contains('z'), "{message}");
+    assert!(reports.lock().unwrap()[0].rows.is_empty(), "a batch that could not be made is no signal");
+}
+
+#[test]
+fn an_error_of_the_stream_keeps_its_sources() {
+    let loader = CuratedDataLoader::from_arrow(stream(12).0.failing_at(1), xs);
+    let (numbers, error) = walk(loader.iter());
+    assert_eq!(numbers, [0]);
+    let ours = ours(&error);
+    assert!(matches!(ours, Error::Stream(arable_loader::Error::Data { .. })));
+    assert!(ours.source().unwrap().is::<arable_loader::Error>());
+    let message = error.as_ref().unwrap().to_string();
+    assert!(message.contains("block 7"), "{message}");
+}
+
+#[test]
+fn losses_that_are_not_one_a_slot_end_the_training_at_the_next_batch() {
+    let (stream, reports) = stream(12);
+    let loader = CuratedDataLoader::from_arrow(stream, xs);
+    let device = Device::default().autodiff();
+
+    let mut iterator = loader.iter();
+    let batch = iterator.next().unwrap().unwrap();
+    let mean = Tensor::<1>::from_floats([3.0], &device).require_grad();
+    let loss = batch.settle(mean.clone(), Signals::none());
+    assert_eq!(loss.clone().into_scalar::<f32>(), 0.0);
+    assert_eq!(mean.grad(&loss.backward()).unwrap().into_scalar::<f32>(), 0.0);
+    let (numbers, error) = walk(iterator);
+    assert!(numbers.is_empty());
+    assert!(matches!(ours(&error), Error::Mismatch { batch: 0, what: "losses", found: 1, slots: 4 }));
+
+    let mut iterator = loader.iter();
+    let batch = iterator.next().unwrap().unwrap();
+    let signals = Signals::classification(&Tensor::zeros([3, 2], &device), &Tensor::zeros([3], &device));
+    assert_eq!(batch.settle(Tensor::ones([4], &device), signals).into_scalar::<f32>(), 0.0);
+    assert!(matches!(ours(&walk(iterator).1), Error::Mismatch { batch: 1, what: "signals", found: 3, slots: 4 }));
+
+    assert!(reports.lock().unwrap().iter().all(|report| report.rows.is_empty()));
+}
+
+struct Keep;
+
+impl Batcher<f32, Vec<f32>> for Keep {
+    fn batch(&self, items: Vec<f32>, _device: &Device) -> Vec<f32> {
+        items
+    }
+}
+
+#[test]
+fn any_loader_of_burn_serves_as_a_plain_one() {
+    let burns = DataLoaderBuilder::new(Keep).batch_size(2).build(InMemDataset::new(vec![1.0, 2.0, 3.0]));
+    let loader = PlainDataLoader::new(burns).into_arc().to_device(&Device::default());
+    assert_eq!(loader.num_items(), 3);
+    for _ in 0..2 {
+        let mut iterator = loader.iter();
+        let mut items = Vec::new();
+        for batch in iterator.by_ref() {
+            let batch = batch.unwrap();
+            assert!(batch.positions().is_empty());
+            items.extend(batch.into_inner());
+        }
+        assert_eq!(items, [1.0, 2.0, 3.0]);
+        assert!(iterator.progress().is_completed());
+    }
+    assert_eq!(loader.slice(1, 3).num_items(), 2);
+}
