@@ -44,9 +44,11 @@ impl Keep {
     /// The bits as packed in `bits`; `None` if they are not exactly those of `rows` rows.
     #[must_use]
     pub fn from_bytes(bits: Vec<u8>, rows: u32) -> Option<Self> {
+        if bits.len() != (rows as usize).div_ceil(8) {
+            return None;
+        }
         let spare = bits.len() * 8 - rows as usize;
-        let fits = bits.len() == (rows as usize).div_ceil(8);
-        let clean = fits && (spare == 0 || bits.last().is_none_or(|last| last >> (8 - spare) == 0));
+        let clean = spare == 0 || bits.last().is_none_or(|last| last >> (8 - spare) == 0);
         clean.then_some(Self { bits, rows })
     }
 
@@ -77,5 +79,23 @@ impl Keep {
     #[must_use]
     pub fn count(&self) -> u32 {
         self.bits.iter().map(|byte| byte.count_ones()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_bits_come_back_and_what_is_not_of_so_many_rows_is_refused() {
+        for rows in 0..40 {
+            let keep = Keep::from_fn(rows, |row| row % 3 == 0);
+            assert_eq!(keep.kept().collect::<Vec<_>>(), (0..rows).step_by(3).collect::<Vec<_>>());
+            assert_eq!(keep.count() as usize, keep.kept().count());
+            assert!(!keep.is_kept(rows));
+            assert_eq!(Keep::from_bytes(keep.as_bytes().to_vec(), rows), Some(keep.clone()));
+            assert_eq!(Keep::from_bytes(keep.as_bytes().to_vec(), rows + 8), None);
+            assert_eq!(Keep::from_bytes(vec![0xff; (rows as usize).div_ceil(8)], rows).is_none(), rows % 8 != 0);
+        }
     }
 }

@@ -5,6 +5,8 @@
 mod lines;
 mod scan;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 use super::{
     Decoded, Options, Request, Source, block_of,
@@ -19,8 +21,8 @@ use arrow::{
     compute::filter_record_batch,
     datatypes::{DataType, Schema},
 };
-use scan::{Cut, Scan, Scanned, ScannedFile};
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use scan::{Cut, Scan, Scanned};
+use std::{fmt, sync::Arc};
 
 /// What blocks are cut at, in bytes of text.
 const BLOCK_BYTES: u64 = 4 << 20;
@@ -174,27 +176,21 @@ fn mask(keep: &Keep) -> BooleanArray {
     (0..keep.rows()).map(|row| Some(keep.is_kept(row))).collect()
 }
 
-/// Scans `files`, and puts the recorded blocks in the place of those of a file that is not as recorded.
+/// Scans `files`. A file that is not as recorded is scanned again as the blocks that were recorded of it.
 fn checked_scan(files: &[Located], cut: Cut, recorded: Option<&[&ShardHashes]>) -> Result<Scan> {
-    let scan = scan::scan(files, cut, &|_, _| true)?;
-    let Some(recorded) = recorded else { return Ok(scan) };
-    let damaged: Vec<bool> =
-        scan.files.iter().zip(recorded).map(|(file, recorded)| file.hash != Some(recorded.hash)).collect();
-    if !damaged.contains(&true) {
+    let scan = scan::scan(files, cut, &[])?;
+    let Some(shards) = recorded else { return Ok(scan) };
+    let mut damaged = Vec::with_capacity(files.len());
+    for ((file, scanned), shard) in files.iter().zip(&scan.files).zip(shards) {
+        let blocks = (scanned.hash != Some(shard.hash)).then(|| recorded_blocks(shard, cut)).transpose();
+        damaged.push(blocks.map_err(|what| Error::data(Place::shard(&file.path), what))?);
+    }
+    if damaged.iter().all(Option::is_none) {
         return Ok(scan);
     }
-    // What was damaged must not speak for the schema: look again, at what the manifest vouches for.
-    let vouched: Vec<BTreeSet<Hash>> = recorded
-        .iter()
-        .map(|shard| shard.blocks.iter().flat_map(|block| block.hashes.iter().copied()).collect())
-        .collect();
-    let mut scan = scan::scan(files, cut, &|file, hash| !damaged[file] || vouched[file].contains(&hash))?;
-    for (index, (file, shard)) in scan.files.iter_mut().zip(recorded).enumerate() {
-        if damaged[index] {
-            let blocks =
-                recorded_blocks(shard, cut).map_err(|what| Error::data(Place::shard(&files[index].path), what))?;
-            *file = ScannedFile { blocks, hash: Some(shard.hash) };
-        }
+    let mut scan = scan::scan(files, cut, &damaged)?;
+    for (file, shard) in scan.files.iter_mut().zip(shards) {
+        file.hash = Some(shard.hash);
     }
     Ok(scan)
 }

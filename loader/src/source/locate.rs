@@ -40,7 +40,8 @@ pub(super) fn locate(url: &str, format: Option<Format>) -> Result<Found> {
         Err(_) if path.contains(['*', '?', '[']) => glob(&path)?,
         Err(_) => return Err(missing(&path)),
     };
-    let single = fs::metadata(&path).is_ok_and(|about| about.is_file());
+    let root = path;
+    let single = fs::metadata(&root).is_ok_and(|about| about.is_file());
     let mut files = Vec::new();
     let mut endings = Vec::new();
     let mut other_endings = 0_usize;
@@ -53,7 +54,7 @@ pub(super) fn locate(url: &str, format: Option<Format>) -> Result<Found> {
         // A format that is asked for settles what a glob or a single file is; in a folder, endings still tell data
         // from whatever else lies there.
         let ending = Format::from_file_name(&name);
-        let in_folder = Path::new(url).is_dir();
+        let in_folder = Path::new(&root).is_dir();
         match (ending, format) {
             (Some(ending), Some(format)) if ending != format && !single => other_endings += 1,
             (Some(_), Some(_)) | (Some(_), None) => {
@@ -74,7 +75,7 @@ pub(super) fn locate(url: &str, format: Option<Format>) -> Result<Found> {
                  asked for; give the dataset's `format`"
             )
         } else {
-            format!("nothing matches `{url}`; looked in `{shown}`{}", neighbours(&folder, &path))
+            format!("nothing matches `{url}`; looked in `{shown}`{}", neighbours(&folder, &root))
         }));
     }
     let format = match format {
@@ -259,6 +260,14 @@ mod tests {
         assert_eq!(names(&format!("{root}/**/*.parquet")), ["x/1/a.parquet", "x/2/b.parquet", "y.parquet"]);
         assert_eq!(names(&format!("{root}/x/2/*")), ["b.parquet"]);
         assert_eq!(names(&format!("{root}/y.parquet")), ["y.parquet"]);
+    }
+
+    #[test]
+    fn a_pattern_may_begin_in_the_working_folder() {
+        let name = |folder: &str, path: &str| name_below(Path::new(folder), Path::new(path)).unwrap();
+        assert_eq!(name("./data", "data/a.jsonl"), "a.jsonl");
+        assert_eq!(name(".", "a.jsonl"), "a.jsonl");
+        assert_eq!(name(".", "./x/a.jsonl"), "x/a.jsonl");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where samples come from: files behind a URL become a [`Plan`], and a block of the plan becomes rows.
 //!
-//! A format is a module ([`parquet`], [`jsonl`]) that plans its shards and reads their blocks; [`locate`] finds the
+//! A format is a module (`parquet`, `jsonl`) that plans its shards and reads their blocks; `locate` finds the
 //! files and knows no format's inside. Nothing here knows what a row is worth, whether it is clean, or when it is drawn.
 
 mod files;

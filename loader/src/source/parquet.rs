@@ -7,6 +7,8 @@ mod decode;
 mod footer;
 mod pages;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod thrift;
 
 use super::{
@@ -256,7 +258,7 @@ fn decoded_bytes(chunk: &ColumnChunkMetaData) -> u64 {
         Type::INT64 | Type::DOUBLE | Type::INT96 => fixed(8),
         Type::FIXED_LEN_BYTE_ARRAY => fixed(number(descriptor.type_length().into()).max(16)),
         Type::BYTE_ARRAY => {
-            let text = chunk.unencoded_byte_array_data_bytes().map_or_else(|| chunk.uncompressed_size(), |bytes| bytes);
+            let text = chunk.unencoded_byte_array_data_bytes().unwrap_or_else(|| chunk.uncompressed_size());
             fixed(4).saturating_add(number(text))
         }
     };

@@ -49,7 +49,9 @@ pub(super) struct OpeningState {
     visits: Vec<VisitState>,
     #[serde(with = "serde_bytes")]
     memory: Vec<u8>,
-    reports: Vec<Report>,
+    /// As bytes, so that a NaN in a report is equal to itself.
+    #[serde(with = "serde_bytes")]
+    reports: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -83,8 +85,7 @@ impl State {
     /// [`Error::State`] if the state cannot be written down.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = MAGIC.to_vec();
-        let body = postcard::to_stdvec(self)
-            .map_err(|error| Error::State(format!("the state cannot be written down: {error}")))?;
+        let body = postcard::to_stdvec(self).map_err(unwritable)?;
         bytes.extend_from_slice(&body);
         let hash = Hash::of(&bytes);
         bytes.extend_from_slice(&hash.0);
@@ -100,14 +101,13 @@ impl State {
         let body = bytes
             .strip_prefix(MAGIC)
             .ok_or_else(|| Error::State("this is no state of a stream, or one of another version of Arable".into()))?;
-        let (body, hash) = body
+        let (body, _) = body
             .split_last_chunk::<32>()
             .filter(|(_, hash)| Hash::of(&bytes[..bytes.len() - 32]).0 == **hash)
             .ok_or_else(|| {
                 Error::State("the state is cut off or damaged: its hash does not fit; take an earlier one".into())
             })?;
-        let _ = hash;
-        postcard::from_bytes(body).map_err(|error| Error::State(format!("the state cannot be read: {error}")))
+        postcard::from_bytes(body).map_err(unreadable)
     }
 
     /// Writes the state to `path`, as a whole or not at all.
@@ -166,7 +166,7 @@ impl State {
                 parameters: opening.parameters.to_bytes(),
                 visits,
                 memory,
-                reports,
+                reports: postcard::to_stdvec(&reports).map_err(unwritable)?,
             }),
             ..template.clone()
         })
@@ -214,8 +214,17 @@ impl State {
                 emitted: opening.emitted,
             }),
         };
-        Ok((start, visits, classes, opening.reports.clone()))
+        let reports = postcard::from_bytes(&opening.reports).map_err(unreadable)?;
+        Ok((start, visits, classes, reports))
     }
+}
+
+fn unwritable(error: postcard::Error) -> Error {
+    Error::State(format!("the state cannot be written down: {error}"))
+}
+
+fn unreadable(error: postcard::Error) -> Error {
+    Error::State(format!("the state cannot be read: {error}"))
 }
 
 impl fmt::Debug for State {
@@ -230,7 +239,7 @@ impl fmt::Debug for State {
             // What is long is shown by its hash: enough to see which part of two states differs.
             text.field("table", &Hash::of(&opening.table)).field("parameters", &Hash::of(&opening.parameters));
             text.field("visits", &opening.visits.len()).field("memory", &Hash::of(&opening.memory));
-            text.field("reports", &opening.reports.iter().map(|report| report.batch).collect::<Vec<_>>());
+            text.field("reports", &Hash::of(&opening.reports));
         }
         text.finish_non_exhaustive()
     }

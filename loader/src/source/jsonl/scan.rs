@@ -60,31 +60,25 @@ pub(super) struct Scan {
 
 /// A block's text, cut and not yet looked at.
 struct Text {
-    /// Its number over all files.
-    number: u64,
-    file: usize,
     offset: u64,
     bytes: Vec<u8>,
+    /// What it should be, where that is known.
+    recorded: Option<Scanned>,
 }
 
-/// Scans `files`. `trusted` says whether a block's content may speak for the schema: file, bytes and hash.
-pub(super) fn scan(files: &[Located], cut: Cut, trusted: &(dyn Fn(usize, Hash) -> bool + Sync)) -> Result<Scan> {
-    let cutter = Mutex::new(Cutter::new(files, cut));
+/// Scans `files`. Where the blocks of a file are `recorded`, these are its blocks whatever the file holds, and only
+/// those that are as recorded speak for the schema.
+pub(super) fn scan(files: &[Located], cut: Cut, recorded: &[Option<Vec<Scanned>>]) -> Result<Scan> {
+    let cutter = Mutex::new(Cutter::new(files, cut, recorded));
     let order = Mutex::new(Order { scan: Scan::default(), next: 0, waiting: BTreeMap::new(), failed: None });
     let bytes: u64 = files.iter().map(|file| file.bytes).sum();
     thread::scope(|scope| {
         for _ in 0..threads(usize::try_from(bytes / cut.bytes.max(1)).unwrap_or(usize::MAX).saturating_add(1)) {
             scope.spawn(|| {
                 loop {
-                    let text = lock(&cutter).next();
-                    match text {
-                        Ok(None) => break,
-                        Ok(Some(text)) => {
-                            let (file, number) = (text.file, text.number);
-                            lock(&order).add(number, file, files, look(&text, trusted));
-                        }
-                        Err((number, file, error)) => lock(&order).add(number, file, files, Err(error)),
-                    }
+                    let Some((number, file, text)) = lock(&cutter).next() else { break };
+                    let seen = text.map(|text| look(&text));
+                    lock(&order).add(number, file, files, seen);
                     if lock(&order).failed.is_some() {
                         break;
                     }
@@ -151,36 +145,40 @@ impl Order {
 }
 
 /// Hashes a block, counts its rows, and finds its shape. `None` if it has no row.
-fn look(text: &Text, trusted: &(dyn Fn(usize, Hash) -> bool + Sync)) -> Seen {
+fn look(text: &Text) -> Option<(Scanned, Shape)> {
     let hash = Hash::of(&text.bytes);
+    if let Some(recorded) = text.recorded.as_ref().filter(|recorded| recorded.hash != hash) {
+        return Some((recorded.clone(), Shape::default()));
+    }
     let rows = lines::rows(&text.bytes).count();
     if rows == 0 {
-        return Ok(None);
+        return None;
     }
     let mut shape = Shape::default();
-    let mut clean = false;
-    if trusted(text.file, hash) {
-        let mut all = lines::rows(&text.bytes);
-        clean = all.all(|line| lines::depth(line) <= lines::MAX_DEPTH && shape.observe(line).is_ok());
-        if !clean {
-            // A malformed line spoilt the shape half-way: look again, at the others.
-            shape = Shape::default();
-            for line in lines::rows(&text.bytes).filter(|line| lines::check(line).is_ok()) {
-                // What the check lets pass is observed without an error.
-                let _ = shape.observe(line);
-            }
+    let mut all = lines::rows(&text.bytes);
+    let clean = all.all(|line| lines::depth(line) <= lines::MAX_DEPTH && shape.observe(line).is_ok());
+    if !clean {
+        // A malformed line spoilt the shape half-way: look again, at the others.
+        shape = Shape::default();
+        for line in lines::rows(&text.bytes).filter(|line| lines::check(line).is_ok()) {
+            // What the check lets pass is observed without an error.
+            let _ = shape.observe(line);
         }
     }
     let rows = u32::try_from(rows).unwrap_or(u32::MAX);
-    Ok(Some((Scanned { bytes: (text.offset, text.bytes.len() as u64), rows, hash, clean }, shape)))
+    Some((Scanned { bytes: (text.offset, text.bytes.len() as u64), rows, hash, clean }, shape))
 }
 
 /// Reads files in order and cuts them into blocks.
 struct Cutter<'a> {
     files: &'a [Located],
     cut: Cut,
+    recorded: &'a [Option<Vec<Scanned>>],
+    /// How many blocks were cut.
     number: u64,
+    /// The file that is being read, and which of its blocks comes next.
     file: usize,
+    block: usize,
     open: Option<Reading>,
     hashes: Vec<Hash>,
     done: bool,
@@ -198,41 +196,48 @@ struct Reading {
 }
 
 impl<'a> Cutter<'a> {
-    fn new(files: &'a [Located], cut: Cut) -> Self {
-        Self { files, cut, number: 0, file: 0, open: None, hashes: Vec::new(), done: false }
+    fn new(files: &'a [Located], cut: Cut, recorded: &'a [Option<Vec<Scanned>>]) -> Self {
+        Self { files, cut, recorded, number: 0, file: 0, block: 0, open: None, hashes: Vec::new(), done: false }
     }
 
-    /// The next block; `None` at the end of all files. After an error there is none.
-    fn next(&mut self) -> Result<Option<Text>, (u64, usize, Error)> {
+    /// The next block with its number and its file; `None` at the end of all files, and after an error.
+    fn next(&mut self) -> Option<(u64, usize, Result<Text>)> {
         let number = self.number;
         self.number += 1;
         while !self.done && self.file < self.files.len() {
-            match self.next_of_file(number) {
-                Ok(Some(text)) => return Ok(Some(text)),
-                Ok(None) => self.file += 1,
-                Err(error) => {
-                    self.done = true;
-                    return Err((number, self.file, error));
+            match self.next_of_file().transpose() {
+                None => self.file += 1,
+                Some(text) => {
+                    self.done = text.is_err();
+                    return Some((number, self.file, text));
                 }
             }
         }
-        Ok(None)
+        None
     }
 
     /// The next block of the file that is being read; `None` at its end.
-    fn next_of_file(&mut self, number: u64) -> Result<Option<Text>> {
+    fn next_of_file(&mut self) -> Result<Option<Text>> {
         let located = &self.files[self.file];
         let reading = match &mut self.open {
             Some(reading) => reading,
             closed => closed.insert(Reading::open(located)?),
         };
-        let Some((offset, bytes)) = reading.next_block(self.cut, located)? else {
-            let whole = *reading.hasher.finalize().as_bytes();
-            self.hashes.push(Hash(whole));
+        let recorded = self.recorded.get(self.file).and_then(Option::as_ref);
+        let expected = recorded.and_then(|blocks| blocks.get(self.block)).cloned();
+        let next = match (recorded, &expected) {
+            (None, _) => reading.next_block(self.cut, located)?,
+            (Some(_), None) => None,
+            (Some(_), Some(block)) => Some((block.bytes.0, reading.file.read(block.bytes.0, block.bytes.1)?)),
+        };
+        self.block += 1;
+        let Some((offset, bytes)) = next else {
+            self.hashes.push(Hash(*reading.hasher.finalize().as_bytes()));
             self.open = None;
+            self.block = 0;
             return Ok(None);
         };
-        Ok(Some(Text { number, file: self.file, offset, bytes }))
+        Ok(Some(Text { offset, bytes, recorded: expected }))
     }
 }
 

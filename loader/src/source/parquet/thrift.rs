@@ -338,7 +338,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn page(bytes: &[u8]) -> Result<(usize, Vec<(Vec<u8>, i64)>), String> {
+    type Integers = Vec<(Vec<u8>, i64)>;
+
+    fn page(bytes: &[u8]) -> Result<(usize, Integers), String> {
         let mut seen = Vec::new();
         let length = walk(bytes, PAGE_HEADER, &mut |event| {
             if let Event::Int(path, value) = event {
