@@ -45,7 +45,7 @@ impl Sample for Digit {
 
     fn spoil(&mut self) {
         let spot = self.label.unwrap_or(0).unsigned_abs() as usize % FEATURES;
-        self.pixels[spot] = if spot % 2 == 0 { f32::NAN } else { f32::INFINITY };
+        self.pixels[spot] = if spot.is_multiple_of(2) { f32::NAN } else { f32::INFINITY };
     }
 
     fn pixels(&self) -> Option<Vec<f32>> {

@@ -12,6 +12,7 @@ use burn::{
 
 /// A classifier of images given as `[batch, features]`; it gives logits `[batch, classes]`.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one model at a time, and burn's derive takes no box")]
 pub enum Model {
     /// A perceptron.
     Mlp(Mlp),

@@ -132,7 +132,7 @@ pub fn fit<O: 'static, S: Step>(
         }
         let accuracy = accuracy(&model, held)?;
         trained.accuracy.push(accuracy);
-        progress.message(&format!("epoch {}/{}, accuracy {:.1} %", epoch + 1, schedule.epochs, 100.0 * accuracy));
+        progress.message(format!("epoch {}/{}, accuracy {:.1} %", epoch + 1, schedule.epochs, 100.0 * accuracy));
     }
     trained.model = model;
     Ok(trained)

@@ -7,7 +7,7 @@ use arable_loader::{Batch, ClassSignal, Position, Signal, Stream};
 #[must_use]
 pub fn signal(batch: u64, position: Position) -> Signal {
     let wobble = ((u64::from(position.row) * 31 + u64::from(position.block) * 17 + batch * 7) % 11) as f32 / 50.0;
-    let wrong = position.row % 5 == 0;
+    let wrong = position.row.is_multiple_of(5);
     let margin = if wrong { -0.8 + wobble } else { 0.7 + wobble };
     let probability = (1.0 + margin) / 2.0;
     let loss = if position.row % 97 == 96 { f32::NAN } else { -probability.ln() };

@@ -29,8 +29,16 @@ use crate::{
 /// `epoch_batches · batch_size` and the last batch completes the progress. An iterator that is dropped early keeps the
 /// run's cursor, and the rest of that virtual epoch comes first at the next `iter()`; progress goes on from there.
 ///
-/// Clones, and what `to_device` gives, are handles to the same run. When the last of them and of their batches is
-/// dropped, what was settled is waited for and reported.
+/// A batch may have fewer rows than `batch_size`, as the last of a data epoch has; it counts in full.
+///
+/// Each `iter()` seeds its device from the recipe's seed and the virtual epoch, so that dropout and the like are the
+/// same again in a run that is resumed where a virtual epoch begins. One that goes on within a virtual epoch seeds it
+/// from how many of its batches are done as well, since a device cannot say where its randomness stands: that is
+/// repeatable, but not what an uninterrupted run would have drawn. Most backends keep one generator for all devices of
+/// the process, and anything else that draws from it (augmentation in a thread of its own) moves it along.
+///
+/// Clones, and what `to_device` gives, are handles to the same run. When the last of them is dropped, what was settled
+/// is waited for and reported, and the stream ends; what is settled later is reported to nobody.
 ///
 /// # Errors
 ///
@@ -118,7 +126,10 @@ impl<O: 'static> DataLoader<Curated<O>> for CuratedDataLoader<O> {
             None => self.run.lease(),
         };
         let (done, state) = match start {
-            Ok(lease) => (lease.done(), State::Open(lease)),
+            Ok(lease) => {
+                self.device.seed(lease.seed());
+                (lease.done(), State::Open(lease))
+            }
             Err(error) => (0, State::Refused(error)),
         };
         Box::new(Iter { batcher: &*self.batcher, device: &self.device, state, done, total: self.num_items() })

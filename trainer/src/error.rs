@@ -21,9 +21,9 @@ pub enum Error {
     /// The stream ended inside its run.
     #[error("the stream ended before batch {batch} of {batches}, as it does after an error; open it again to go on")]
     Ended {
-        /// The batch that should have come.
+        /// The batch that should have come, counted over this rank's.
         batch: u64,
-        /// Batches in the whole run.
+        /// Batches that this rank has in the whole run.
         batches: u64,
     },
 

@@ -95,6 +95,7 @@
 //! - Each batch is handed over once, and answered once: settled with its signals, or dropped with none.
 //! - With weights of 1 the settled loss is `losses.mean()` and nothing else enters the graph, so that a training is, bit
 //!   for bit, what it would be without.
+//! - Each virtual epoch seeds the device, so that a run which is resumed there draws the same dropout.
 //! - Nothing on the training thread waits for the device. One thread a run reads what was settled.
 //! - Nothing panics for what data or a training step did; burn gets a typed [`Error`] and ends the training with it.
 //!

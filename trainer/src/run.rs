@@ -6,15 +6,17 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use arable_loader::{Batch, Stream};
+use arable_loader::{Batch, Hash, Stream};
 
 use crate::{Error, Result, feedback::Feedback};
 
 pub(crate) struct Run {
-    // Before the stream, so that the last reports still find it open.
     pub(crate) feedback: Arc<Feedback>,
     stream: Mutex<Stream>,
     taken: AtomicBool,
+    seed: u64,
+    rank: u64,
+    world: u64,
     batch_size: usize,
     epoch_batches: u64,
     epochs: u64,
@@ -27,6 +29,9 @@ impl Run {
         Self {
             feedback: Arc::new(Feedback::start()),
             taken: AtomicBool::new(false),
+            seed: stream.recipe().seed,
+            rank: u64::from(stream.recipe().rank),
+            world: u64::from(stream.recipe().world),
             batch_size: stream.batch_size(),
             epoch_batches: stream.epoch_batches(),
             epochs: stream.num_epochs(),
@@ -51,6 +56,11 @@ impl Run {
         self.epochs.saturating_mul(self.epoch_batches)
     }
 
+    /// How many batches this rank was handed. The stream counts those of all ranks.
+    fn handed(&self, stream: &Stream) -> u64 {
+        stream.batches().saturating_sub(self.rank).div_ceil(self.world)
+    }
+
     pub(crate) fn with_stream<T>(&self, use_it: impl FnOnce(&mut Stream) -> T) -> T {
         use_it(&mut self.stream.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -62,7 +72,7 @@ impl Run {
         }
         // From here on the drop of the lease gives the run back.
         let mut lease = Lease { run: Arc::clone(self), end: 0, next: 0 };
-        lease.next = self.with_stream(|stream| stream.batches());
+        lease.next = self.with_stream(|stream| self.handed(stream));
         if lease.next >= self.batches() {
             return Err(Error::Exhausted { epochs: self.epochs, epoch_batches: self.epoch_batches });
         }
@@ -71,12 +81,19 @@ impl Run {
     }
 }
 
+impl Drop for Run {
+    fn drop(&mut self) {
+        // A batch may outlive the run; what was settled before must still find the stream open.
+        self.feedback.drain();
+    }
+}
+
 /// The right to take what is left of one virtual epoch from a run.
 pub(crate) struct Lease {
     run: Arc<Run>,
-    /// The number of the next batch.
+    /// The next batch, counted over the run's own.
     next: u64,
-    /// The number of the first batch of the next virtual epoch.
+    /// The first batch of the next virtual epoch, counted likewise.
     end: u64,
 }
 
@@ -89,7 +106,7 @@ impl Lease {
         if self.next >= self.end {
             return Ok(None);
         }
-        let (batch, next) = self.run.with_stream(|stream| (stream.next(), stream.batches()));
+        let (batch, next) = self.run.with_stream(|stream| (stream.next(), self.run.handed(stream)));
         let Some(batch) = batch else {
             return Err(Error::Ended { batch: self.next, batches: self.run.batches() });
         };
@@ -103,7 +120,26 @@ impl Lease {
 
     /// Slots of this virtual epoch that were handed over, by this lease or by one before it.
     pub(crate) fn done(&self) -> usize {
-        self.run.in_slots(self.run.epoch_batches - self.end.saturating_sub(self.next))
+        self.run.in_slots(self.batches_done())
+    }
+
+    fn batches_done(&self) -> u64 {
+        self.run.epoch_batches - self.end.saturating_sub(self.next)
+    }
+
+    /// Where a device's randomness begins for what is left of this virtual epoch: a function of the recipe's seed, the
+    /// virtual epoch, how much of it is done, and the rank.
+    ///
+    /// What is done counts so that an epoch which was left and is taken up again does not see its first batches'
+    /// numbers once more.
+    pub(crate) fn seed(&self) -> u64 {
+        let epoch = self.end / self.run.epoch_batches - 1;
+        let mut bytes = b"arable 2026 device seed of (seed, virtual epoch, batches done, rank)".to_vec();
+        for number in [self.run.seed, epoch, self.batches_done(), self.run.rank] {
+            bytes.extend(number.to_le_bytes());
+        }
+        let [a, b, c, d, e, f, g, h, ..] = Hash::of(&bytes).0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 }
 

@@ -2,12 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::{error::Error as _, sync::Arc};
+mod support;
+
+use std::{
+    error::Error as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use arable_loader::{
-    Stream,
+    Position,
     arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch},
-    stream::Reports,
+    sample::block_order,
 };
 use arable_trainer::{BoxError, Curated, CuratedDataLoader, Error, PlainDataLoader, Signals, columns};
 use burn::{
@@ -17,13 +25,13 @@ use burn::{
     },
     tensor::{Device, Tensor},
 };
+use support::{Memory, recipe};
 
-/// A stream of `rows` rows in batches of 4, over three epochs; row i holds x = i and y = −i. Also what came back.
-fn stream(rows: i32) -> (Stream, Reports) {
+/// Row i holds x = i and y = −i.
+fn data(rows: i32) -> RecordBatch {
     let x: ArrayRef = Arc::new(Float32Array::from_iter_values((0..rows).map(|i| i as f32)));
     let y: ArrayRef = Arc::new(Int32Array::from_iter_values((0..rows).map(|i| -i)));
-    let data = RecordBatch::try_from_iter([("x", x), ("y", y)]).unwrap();
-    Stream::in_memory(data, vec![1.0; rows as usize], 4, 3)
+    RecordBatch::try_from_iter([("x", x), ("y", y)]).unwrap()
 }
 
 /// x of each row, from Arrow.
@@ -31,8 +39,21 @@ fn xs(data: &RecordBatch, device: &Device) -> Result<Vec<f32>, BoxError> {
     Ok(columns::floats::<1>(data, "x", device)?.try_into_vec_as()?)
 }
 
+/// `rows` rows in batches of 4, over three epochs.
 fn loader(rows: i32) -> CuratedDataLoader<Vec<f32>> {
-    CuratedDataLoader::from_arrow(stream(rows).0, xs)
+    CuratedDataLoader::from_arrow(Memory::new(data(rows)).stream(4, 3), xs)
+}
+
+/// Settles `batch` with losses of 1.
+fn settle<O>(batch: &Curated<O>) {
+    let _loss = batch.settle(Tensor::ones([batch.positions().len()], &Device::default()), Signals::none());
+}
+
+/// The rows that the loader's stream has a signal of, in order, and how often it had one.
+fn seen<O: 'static>(loader: &CuratedDataLoader<O>) -> Vec<(Position, u16)> {
+    let values = loader.with_stream(|stream| stream.values()).unwrap();
+    let rows = values.iter().map(|(position, row)| (position, row.presentations()));
+    rows.filter(|&(_, presentations)| presentations > 0).collect()
 }
 
 /// Until the end, as (numbers of batches, the error that ended it).
@@ -74,8 +95,52 @@ fn one_iter_is_one_virtual_epoch_and_the_last_batch_completes_its_progress() {
         }
         assert!(iterator.next().is_none());
         assert!(iterator.progress().is_completed());
+        rows.sort_by(f32::total_cmp);
         assert_eq!(rows, (0..10).map(|i| i as f32).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn virtual_epochs_count_batches_and_need_not_be_data_epochs() {
+    // Three batches a data epoch, the last of two rows; nine in all, which are five virtual epochs of two.
+    let stream = Memory::new(data(10)).builder(recipe(4, 3).epoch_batches(2)).open().unwrap();
+    let loader = CuratedDataLoader::from_arrow(stream, xs);
+    assert_eq!((loader.num_items(), loader.num_epochs()), (8, 5));
+    let mut batches = Vec::new();
+    for _ in 0..5 {
+        let mut iterator = loader.iter();
+        for batch in iterator.by_ref() {
+            let batch = batch.unwrap();
+            batches.push((batch.number(), batch.epoch(), batch.len()));
+        }
+        assert!(iterator.progress().is_completed());
+    }
+    let expected: Vec<_> = (0..10).map(|n| (n, n as u32 / 3, if n % 3 == 2 { 2 } else { 4 })).collect();
+    assert_eq!(batches, expected);
+    assert!(matches!(ours(&walk(loader.iter()).1), Error::Exhausted { epochs: 5, epoch_batches: 2 }));
+}
+
+#[test]
+fn a_rank_has_its_own_batches_and_its_own_virtual_epochs() {
+    let mut all = Vec::new();
+    for rank in 0..2 {
+        let stream = Memory::new(data(28)).builder(recipe(4, 2).rank(rank, 2)).open().unwrap();
+        let loader = CuratedDataLoader::from_arrow(stream, xs);
+        assert_eq!((loader.num_items(), loader.num_epochs()), (16, 2));
+        // An iterator that is dropped keeps the cursor here too.
+        let first = loader.iter().next().unwrap().unwrap().number();
+        let mut numbers = vec![first];
+        for _ in 0..2 {
+            let (more, error) = walk(loader.iter());
+            assert!(error.is_none());
+            numbers.extend(more);
+        }
+        assert!(walk(loader.iter()).1.is_some());
+        assert!(numbers.iter().all(|number| number % 2 == u64::from(rank)));
+        all.extend(numbers);
+    }
+    all.sort_unstable();
+    assert_eq!(all, (0..16).collect::<Vec<_>>());
 }
 
 #[test]
@@ -186,36 +251,62 @@ impl Batcher<Other, usize> for Others {
 
 #[test]
 fn a_burn_batcher_gets_rows_by_field_name() {
-    let loader = CuratedDataLoader::new(stream(4).0, Sums);
-    assert_eq!(loader.iter().next().unwrap().unwrap().into_inner(), [0.0, -1.0, -2.0, -3.0]);
+    let loader = CuratedDataLoader::new(Memory::new(data(4)).stream(4, 1), Sums);
+    let batch = loader.iter().next().unwrap().unwrap();
+    assert_eq!(batch.positions().len(), 4);
+    let expected: Vec<_> = batch.positions().iter().map(|position| -f64::from(position.row)).collect();
+    assert_eq!(*batch, expected);
 }
 
 #[test]
 fn rows_that_do_not_fit_the_item_are_an_error_that_names_both() {
-    let (stream, reports) = stream(4);
-    let loader = CuratedDataLoader::new(stream, Others);
+    let loader = CuratedDataLoader::new(Memory::new(data(4)).stream(4, 1), Others);
     let error = walk(loader.iter()).1.unwrap();
     let message = error.to_string();
     assert!(message.contains("batch 0") && message.contains("Other") && message.contains('z'), "{message}");
-    assert!(reports.lock().unwrap()[0].rows.is_empty(), "a batch that could not be made is no signal");
+}
+
+#[test]
+fn a_batch_that_could_not_be_made_is_no_signal_and_holds_up_no_other() {
+    let made = AtomicBool::new(false);
+    let once = move |data: &RecordBatch, device: &Device| {
+        if made.swap(true, Ordering::Relaxed) { xs(data, device) } else { Err("not yet".into()) }
+    };
+    let loader = CuratedDataLoader::from_arrow(Memory::new(data(8)).stream(4, 1), once);
+    let error = walk(loader.iter()).1;
+    assert!(matches!(ours(&error), Error::Batcher { batch: 0, .. }));
+
+    let second = loader.iter().next().unwrap().unwrap();
+    assert_eq!(second.number(), 1);
+    settle(&second);
+    let mut expected: Vec<_> = second.positions().iter().map(|&position| (position, 1)).collect();
+    expected.sort_unstable();
+    assert_eq!(seen(&loader), expected);
 }
 
 #[test]
 fn an_error_of_the_stream_keeps_its_sources() {
-    let loader = CuratedDataLoader::from_arrow(stream(12).0.failing_at(1), xs);
+    // One block a batch and a window.
+    let recipe = recipe(4, 1).window(1);
+    let broken = block_order(recipe.seed, 0, 3)[1];
+    let stream = Memory::in_blocks(data(12), 4).broken_at(broken).builder(recipe).open().unwrap();
+    let loader = CuratedDataLoader::from_arrow(stream, xs);
     let (numbers, error) = walk(loader.iter());
     assert_eq!(numbers, [0]);
     let ours = ours(&error);
     assert!(matches!(ours, Error::Stream(arable_loader::Error::Data { .. })));
     assert!(ours.source().unwrap().is::<arable_loader::Error>());
     let message = error.as_ref().unwrap().to_string();
-    assert!(message.contains("block 7"), "{message}");
+    assert!(message.contains(&format!("block {broken}")) && message.contains("it is broken"), "{message}");
+
+    let (numbers, error) = walk(loader.iter());
+    assert!(numbers.is_empty());
+    assert!(matches!(self::ours(&error), Error::Ended { batch: 1, batches: 3 }));
 }
 
 #[test]
 fn losses_that_are_not_one_a_slot_end_the_training_at_the_next_batch() {
-    let (stream, reports) = stream(12);
-    let loader = CuratedDataLoader::from_arrow(stream, xs);
+    let loader = loader(12);
     let device = Device::default().autodiff();
 
     let mut iterator = loader.iter();
@@ -234,7 +325,12 @@ fn losses_that_are_not_one_a_slot_end_the_training_at_the_next_batch() {
     assert_eq!(batch.settle(Tensor::ones([4], &device), signals).into_scalar::<f32>(), 0.0);
     assert!(matches!(ours(&walk(iterator).1), Error::Mismatch { batch: 1, what: "signals", found: 3, slots: 4 }));
 
-    assert!(reports.lock().unwrap().iter().all(|report| report.rows.is_empty()));
+    let mut iterator = loader.iter();
+    let batch = iterator.next().unwrap().unwrap();
+    assert_eq!(batch.number(), 2);
+    assert!(seen(&loader).is_empty());
+    settle(&batch);
+    assert_eq!(seen(&loader).len(), 4, "what was wrong before holds nothing up");
 }
 
 struct Keep;

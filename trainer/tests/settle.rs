@@ -2,36 +2,65 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
+mod support;
+
+use std::{path::Path, sync::Arc};
 
 use arable_loader::{
-    ClassSignal, Signal, Stream,
+    ClassSignal, Position, Signal,
     arrow::array::{ArrayRef, Float32Array, RecordBatch},
-    stream::Reports,
 };
 use arable_trainer::{BoxError, Curated, CuratedDataLoader, Signals, WeightNorm, columns};
 use burn::{
     data::dataloader::DataLoader,
     tensor::{Device, Int, Tensor},
 };
+use support::{Memory, reports};
+use tempfile::TempDir;
 
-/// A stream of one batch that holds all `x`, with the given weights. Also what came back.
-fn stream(x: &[f32], weights: &[f32]) -> (Stream, Reports) {
+/// The rows of `x`, with the given weights, in batches of `batch` rows; recorded in `folder`.
+fn loader(x: &[f32], weights: &[f32], batch: usize, folder: &Path) -> CuratedDataLoader<Tensor<1>> {
     let column: ArrayRef = Arc::new(Float32Array::from(x.to_vec()));
     let data = RecordBatch::try_from_iter([("x", column)]).unwrap();
-    Stream::in_memory(data, weights.to_vec(), x.len(), 1)
+    CuratedDataLoader::from_arrow(Memory::new(data).weighted(weights, batch, 1, folder), self::x)
 }
 
 fn x(data: &RecordBatch, device: &Device) -> Result<Tensor<1>, BoxError> {
     Ok(columns::floats(data, "x", device)?)
 }
 
-/// The only batch of [`stream`], on an autodiff device, with its loader.
-fn batch(values: &[f32], weights: &[f32]) -> (CuratedDataLoader<Tensor<1>>, Curated<Tensor<1>>, Reports) {
-    let (stream, reports) = stream(values, weights);
-    let loader = CuratedDataLoader::from_arrow(stream, x);
-    let batch = loader.to_device(&Device::default().autodiff()).iter().next().unwrap().unwrap();
-    (loader, batch, reports)
+/// A run of one batch, which holds every row.
+struct One {
+    batch: Curated<Tensor<1>>,
+    loader: CuratedDataLoader<Tensor<1>>,
+    folder: TempDir,
+}
+
+impl One {
+    /// The batch is on an autodiff device.
+    fn new(values: &[f32], weights: &[f32]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let loader = loader(values, weights, values.len(), folder.path());
+        let batch = loader.to_device(&Device::default().autodiff()).iter().next().unwrap().unwrap();
+        Self { batch, loader, folder }
+    }
+
+    /// `of_rows`, which has one entry a row, in the order of the slots.
+    fn in_slots<T: Copy>(&self, of_rows: &[T]) -> Vec<T> {
+        assert_eq!(self.batch.positions().len(), of_rows.len());
+        self.batch.positions().iter().map(|position| of_rows[position.row as usize]).collect()
+    }
+
+    /// Ends the run; what was reported of each row, in the order of the rows.
+    fn end(self) -> Vec<Signal> {
+        drop((self.batch, self.loader));
+        let reports = reports(self.folder.path());
+        assert!(reports.len() <= 1, "one batch has one report");
+        let mut rows: Vec<_> = reports.into_iter().flat_map(|report| report.rows).collect();
+        rows.sort_by_key(|&(position, _)| position);
+        assert!(rows.iter().map(|(position, _)| *position).eq((0..).map(|row| Position::new(0, row)).take(rows.len())));
+        rows.into_iter().map(|(_, signal)| signal).collect()
+    }
 }
 
 /// The squares of the batch as losses, each through a leaf of its own; the reduced loss and each leaf's gradient.
@@ -49,78 +78,90 @@ const W: [f32; 4] = [0.5, 3.0, 0.0, 1.25];
 
 #[test]
 fn a_row_contributes_its_weight_times_its_gradient() {
-    let (_loader, batch, _) = batch(&X, &W);
-    let (loss, gradients) = settled(&batch, WeightNorm::Slots);
+    let one = One::new(&X, &W);
+    let (loss, gradients) = settled(&one.batch, WeightNorm::Slots);
     // x² has the gradient 2x, and the mean divides by the four slots.
     let by_hand: Vec<f32> = X.iter().zip(W).map(|(x, w)| w * 2.0 * x / 4.0).collect();
-    assert_eq!(gradients, by_hand);
+    assert_eq!(gradients, one.in_slots(&by_hand));
+    assert_eq!(one.batch.weights().try_into_vec_as::<f32>().unwrap(), one.in_slots(&W));
     let by_hand: f32 = X.iter().zip(W).map(|(x, w)| w * x * x).sum::<f32>() / 4.0;
     assert!((loss - by_hand).abs() < 1e-5);
 }
 
 #[test]
 fn norming_by_the_sum_divides_by_the_weights() {
-    let (_loader, batch, _) = batch(&X, &W);
-    let (_, gradients) = settled(&batch, WeightNorm::Sum);
-    for (found, (x, w)) in gradients.into_iter().zip(X.iter().zip(W)) {
-        assert!((found - w * 2.0 * x / 4.75).abs() < 1e-6);
+    let one = One::new(&X, &W);
+    let (_, gradients) = settled(&one.batch, WeightNorm::Sum);
+    let by_hand: Vec<f32> = X.iter().zip(W).map(|(x, w)| w * 2.0 * x / 4.75).collect();
+    for (found, by_hand) in gradients.into_iter().zip(one.in_slots(&by_hand)) {
+        assert!((found - by_hand).abs() < 1e-6);
     }
 }
 
 #[test]
 fn a_batch_without_weight_is_no_division_by_zero() {
-    let (_loader, batch, _) = batch(&X, &[0.0; 4]);
-    assert_eq!(settled(&batch, WeightNorm::Sum), (0.0, vec![0.0; 4]));
+    let one = One::new(&X, &[0.0; 4]);
+    assert_eq!(settled(&one.batch, WeightNorm::Sum), (0.0, vec![0.0; 4]));
 }
 
 #[test]
 fn weights_of_one_leave_the_plain_mean_bit_for_bit() {
     let values: Vec<f32> = (0..37).map(|i| 1.0 / (i as f32 + 0.7)).collect();
-    let (_loader, batch, _) = batch(&values, &[1.0; 37]);
+    let One { batch, .. } = &One::new(&values, &[1.0; 37]);
     for norm in [WeightNorm::Slots, WeightNorm::Sum] {
-        let leaf = (*batch).clone().require_grad();
+        let leaf = (**batch).clone().require_grad();
         let mean = (leaf.clone() * leaf.clone()).mean();
         let gradients: Vec<f32> = leaf.grad(&mean.backward()).unwrap().try_into_vec_as().unwrap();
-        assert_eq!(settled(&batch, norm), (mean.into_scalar(), gradients));
+        assert_eq!(settled(batch, norm), (mean.into_scalar(), gradients));
     }
 }
 
 #[test]
 fn a_settled_batch_reports_its_unweighted_losses_once() {
-    let (loader, batch, reports) = batch(&X, &W);
-    settled(&batch, WeightNorm::Slots);
-    settled(&batch, WeightNorm::Slots);
-    loader.drain();
-    drop(batch);
-    let reports = reports.lock().unwrap();
-    assert_eq!(reports.len(), 1);
-    let rows: Vec<_> = reports[0].rows.iter().map(|(position, signal)| (position.row, *signal)).collect();
-    let expected: Vec<_> = (0..).zip(X.map(|x| Signal { loss: x * x, class: None })).collect();
-    assert_eq!(rows, expected);
+    let one = One::new(&X, &W);
+    settled(&one.batch, WeightNorm::Slots);
+    settled(&one.batch, WeightNorm::Slots);
+    let values = one.loader.with_stream(|stream| stream.values()).unwrap();
+    let seen: Vec<_> = values.iter().map(|(_, row)| (row.presentations(), row.mean_loss())).collect();
+    assert_eq!(seen, X.map(|x| (1, x * x)));
+    assert_eq!(one.end(), X.map(|x| Signal { loss: x * x, class: None }));
 }
 
 #[test]
 fn a_batch_dropped_unsettled_is_reported_as_no_signal() {
-    let (_loader, batch, reports) = batch(&X, &W);
-    drop(batch.into_inner());
-    let reports = reports.lock().unwrap();
-    assert_eq!(reports.len(), 1);
-    assert!(reports[0].rows.is_empty());
+    let folder = tempfile::tempdir().unwrap();
+    let loader = loader(&X, &W, 2, folder.path());
+    let on_device = loader.to_device(&Device::default().autodiff());
+    let mut iterator = on_device.iter();
+    let (first, second) = (iterator.next().unwrap().unwrap(), iterator.next().unwrap().unwrap());
+    settled(&second, WeightNorm::Slots);
+
+    // Reports count in the order of the batches, so the second one's shows whether the first one was answered.
+    let seen = || {
+        let values = loader.with_stream(|stream| stream.values()).unwrap();
+        let seen: Vec<_> = values.iter().filter(|(_, row)| row.is_seen()).map(|(position, _)| position).collect();
+        seen
+    };
+    assert!(seen().is_empty());
+    drop(first.into_inner());
+    let mut positions = second.positions().to_vec();
+    positions.sort_unstable();
+    assert_eq!(seen(), positions);
 }
 
 #[test]
 fn signals_of_classes_arrive_with_their_rows_also_when_some_are_not_finite() {
-    let (loader, batch, reports) = batch(&[0.0, 1.0], &[1.0, 2.0]);
+    let one = One::new(&[0.0, 1.0], &[1.0, 2.0]);
     let device = Device::default().autodiff();
-    let logits = Tensor::<2>::from_floats([[2.0, 0.0], [f32::NAN, 0.0]], &device).require_grad();
+    let logits: Vec<f32> = one.in_slots(&[[2.0, 0.0], [f32::NAN, 0.0]]).concat();
+    let logits = Tensor::<1>::from_floats(logits.as_slice(), &device).reshape([2, 2]).require_grad();
     let targets = Tensor::<1, Int>::from_ints([0, 0], &device);
     let losses = arable_trainer::loss::cross_entropy(logits.clone(), targets.clone());
-    let loss = batch.settle(losses, Signals::classification(&logits, &targets));
+    let loss = one.batch.settle(losses, Signals::classification(&logits, &targets));
     assert!(loss.into_scalar::<f32>().is_nan());
-    loader.drain();
 
-    let reports = reports.lock().unwrap();
-    let rows: Vec<_> = reports[0].rows.iter().map(|(_, signal)| *signal).collect();
+    let rows = one.end();
+    assert_eq!(rows.len(), 2);
     let p = 1.0 / (1.0 + (-2.0_f32).exp());
     let Some(ClassSignal { logit_margin, probability_margin, probability }) = rows[0].class else {
         panic!("no signal of classes");
@@ -143,17 +184,22 @@ fn a_plain_batch_settles_to_the_plain_mean() {
 }
 
 #[test]
-fn reports_come_in_the_order_of_the_batches_and_all_before_the_run_is_gone() {
-    let column: ArrayRef = Arc::new(Float32Array::from_iter_values((0..400).map(|i| i as f32)));
-    let data = RecordBatch::try_from_iter([("x", column)]).unwrap();
-    let (stream, reports) = Stream::in_memory(data, vec![1.0; 400], 2, 1);
-    let loader = CuratedDataLoader::from_arrow(stream, x).into_arc();
-    for batch in loader.iter() {
-        let batch = batch.unwrap();
-        let _loss = batch.settle((*batch).clone(), Signals::none());
+fn everything_that_was_settled_is_reported_before_the_run_is_gone() {
+    // Batches that take longer to report than to settle, so that some are under way when the run ends.
+    const ROWS: usize = 1 << 13;
+    let x: Vec<f32> = (0..25 * ROWS).map(|i| i as f32).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let loader = loader(&x, &vec![1.0; x.len()], ROWS, folder.path()).into_arc();
+    let batches: Vec<_> = loader.iter().collect::<Result<_, _>>().unwrap();
+    for batch in &batches {
+        let _loss = batch.settle((**batch).clone(), Signals::none());
     }
+    // That the batches are still alive makes no difference.
     drop(loader);
-    let reports = reports.lock().unwrap();
-    assert!(reports.iter().map(|report| report.batch).eq(0..200));
-    assert!(reports.iter().all(|report| report.rows.iter().all(|(at, signal)| signal.loss == at.row as f32)));
+    let reports = reports(folder.path());
+    assert!(reports.iter().map(|report| report.batch).eq(0..25));
+    for (report, batch) in reports.iter().zip(&batches) {
+        assert!(report.rows.iter().map(|(position, _)| position).eq(batch.positions()));
+        assert!(report.rows.iter().all(|(position, signal)| signal.loss == position.row as f32));
+    }
 }

@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, sync::Arc};
+mod support;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use arable_loader::{
-    Stream,
+    Report, Stream,
     arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch},
     arrow::datatypes::Float32Type,
-    stream::Reports,
 };
 use arable_trainer::{Curated, CuratedDataLoader, Error, PlainDataLoader, Signals, loss::cross_entropy};
 use burn::{
@@ -28,6 +29,7 @@ use burn::{
         renderer::{EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation, MetricsRendererTraining},
     },
 };
+use support::{Memory, reports};
 
 const BATCH: usize = 8;
 const EPOCHS: usize = 3;
@@ -39,8 +41,8 @@ fn points() -> Vec<Point> {
     (0..93).map(|i| Point { x: vec![at(i), at(i) * at(i)], label: label(i) }).collect()
 }
 
-/// The points as a stream of three epochs, with the given weights. Also what came back.
-fn stream(weights: Vec<f32>) -> (Stream, Reports) {
+/// The points as a stream of three epochs, with the given weights; recorded in `folder`.
+fn stream(weights: &[f32], folder: &Path) -> Stream {
     let points = points();
     let x = points.iter().map(|point| Some(point.x.iter().copied().map(Some).collect::<Vec<_>>()));
     let x: ArrayRef = Arc::new(FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(x, 2));
@@ -48,7 +50,7 @@ fn stream(weights: Vec<f32>) -> (Stream, Reports) {
     // A column that no step asks for.
     let noise: ArrayRef = Arc::new(Float32Array::from(vec![0.5; points.len()]));
     let data = RecordBatch::try_from_iter([("noise", noise), ("x", x), ("label", label)]).unwrap();
-    Stream::in_memory(data, weights, BATCH, EPOCHS as u64)
+    Memory::new(data).weighted(weights, BATCH, EPOCHS, folder)
 }
 
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -170,9 +172,9 @@ where
 }
 
 /// Mean loss over the rows of each epoch, as reported.
-fn epoch_losses(reports: &Reports, epoch_batches: u64) -> Vec<f64> {
+fn epoch_losses(reports: &[Report], epoch_batches: u64) -> Vec<f64> {
     let mut sums = BTreeMap::<u64, (f64, f64)>::new();
-    for report in reports.lock().unwrap().iter() {
+    for report in reports {
         let (sum, rows) = sums.entry(report.batch / epoch_batches).or_default();
         for (_, signal) in &report.rows {
             *sum += f64::from(signal.loss);
@@ -184,16 +186,17 @@ fn epoch_losses(reports: &Reports, epoch_batches: u64) -> Vec<f64> {
 
 #[test]
 fn a_training_reports_each_batch_once_and_learns() {
-    let (stream, reports) = stream(vec![1.0; 93]);
-    let loader = CuratedDataLoader::new(stream, PointBatcher);
+    let folder = tempfile::tempdir().unwrap();
+    let loader = CuratedDataLoader::new(stream(&[1.0; 93], folder.path()), PointBatcher);
     assert_eq!((loader.num_items(), loader.num_epochs()), (96, EPOCHS));
     let result = train(Model::new(), loader.into_arc(), EPOCHS);
     assert!(result.error.is_none(), "{:?}", result.error);
 
+    let reports = reports(folder.path());
     let losses = epoch_losses(&reports, 12);
+    assert_eq!(losses.len(), EPOCHS);
     assert!(losses.is_sorted_by(|before, after| after < before), "{losses:?}");
 
-    let reports = reports.lock().unwrap();
     assert!(reports.iter().map(|report| report.batch).eq(0..36));
     let mut seen = BTreeMap::new();
     for (position, signal) in reports.iter().flat_map(|report| &report.rows) {
@@ -209,7 +212,8 @@ fn a_training_reports_each_batch_once_and_learns() {
 #[test]
 fn with_weights_of_one_the_training_is_what_it_was_before_bit_for_bit() {
     let run = |settles: bool| {
-        let loader = CuratedDataLoader::new(stream(vec![1.0; 93]).0, PointBatcher).into_arc();
+        let folder = tempfile::tempdir().unwrap();
+        let loader = CuratedDataLoader::new(stream(&[1.0; 93], folder.path()), PointBatcher).into_arc();
         if settles {
             train(Model::new(), loader, EPOCHS).model.parameters()
         } else {
@@ -224,12 +228,14 @@ fn with_weights_of_one_the_training_is_what_it_was_before_bit_for_bit() {
 #[test]
 fn weights_steer_the_training() {
     // A class without weight is never learnt, and what it loses shows in the reports all the same.
-    let weights = points().iter().map(|point| if point.label == 2 { 0.0 } else { 1.5 }).collect();
-    let (stream, reports) = stream(weights);
+    let weights: Vec<_> = points().iter().map(|point| if point.label == 2 { 0.0 } else { 1.5 }).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let stream = stream(&weights, folder.path());
     let result = train(Model::new(), CuratedDataLoader::new(stream, PointBatcher).into_arc(), EPOCHS);
     assert!(result.error.is_none());
     let label = |row: u32| points()[row as usize].label;
-    let reports = reports.lock().unwrap();
+    let reports = reports(folder.path());
+    assert_eq!(reports.len(), 36);
     let last = || reports.iter().rev().take(12).flat_map(|report| &report.rows);
     assert!(last().filter(|(at, _)| label(at.row) == 2).all(|(_, signal)| !signal.class.unwrap().correct()));
     assert!(last().any(|(at, signal)| label(at.row) == 0 && signal.class.unwrap().correct()));
@@ -237,21 +243,20 @@ fn weights_steer_the_training() {
 
 #[test]
 fn an_epoch_begun_by_hand_is_finished_by_the_training() {
-    let (stream, reports) = stream(vec![1.0; 93]);
-    let loader = CuratedDataLoader::new(stream, PointBatcher);
+    let folder = tempfile::tempdir().unwrap();
+    let loader = CuratedDataLoader::new(stream(&[1.0; 93], folder.path()), PointBatcher);
     drop(loader.iter().take(5).collect::<Vec<_>>());
     let result = train(Model::new(), loader.into_arc(), EPOCHS);
     assert!(result.error.is_none());
 
-    let mut reports = reports.lock().unwrap();
-    reports.sort_by_key(|report| report.batch);
-    assert!(reports.iter().map(|report| report.batch).eq(0..36));
-    assert!(reports.iter().all(|report| report.rows.is_empty() == (report.batch < 5)));
+    // That there are any shows that the first five were answered too, with no signal: reports count in order.
+    assert!(reports(folder.path()).iter().map(|report| report.batch).eq(5..36));
 }
 
 #[test]
 fn an_epoch_too_many_ends_the_training_with_its_error() {
-    let loader = CuratedDataLoader::new(stream(vec![1.0; 93]).0, PointBatcher).into_arc();
+    let folder = tempfile::tempdir().unwrap();
+    let loader = CuratedDataLoader::new(stream(&[1.0; 93], folder.path()), PointBatcher).into_arc();
     let result = train(Model::new(), loader, EPOCHS + 1);
     let error = result.error.expect("an error");
     let mut chain: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
@@ -305,13 +310,11 @@ impl DataLoader<Curated<PointBatch>> for Short {
 
 #[test]
 fn a_training_whose_epochs_are_cut_short_loses_and_repeats_no_batch() {
-    let (stream, reports) = stream(vec![1.0; 93]);
-    let loader = CuratedDataLoader::new(stream, PointBatcher).into_arc();
+    let folder = tempfile::tempdir().unwrap();
+    let loader = CuratedDataLoader::new(stream(&[1.0; 93], folder.path()), PointBatcher).into_arc();
     let result = train(Model::new(), Arc::new(Short(loader)), 4);
     assert!(result.error.is_none());
-    let reports = reports.lock().unwrap();
-    assert!(reports.iter().map(|report| report.batch).eq(0..8));
-    assert!(reports.iter().all(|report| !report.rows.is_empty()));
+    assert!(reports(folder.path()).iter().map(|report| report.batch).eq(0..8));
 }
 
 /// Shows nothing.

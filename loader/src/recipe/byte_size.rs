@@ -44,7 +44,7 @@ impl ByteSize {
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, bytes) =
-            UNITS.into_iter().find(|(_, bytes)| self.0 >= *bytes && self.0 % bytes == 0).unwrap_or(("B", 1));
+            UNITS.into_iter().find(|(_, bytes)| self.0 >= *bytes && self.0.is_multiple_of(*bytes)).unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / bytes)
     }
 }
@@ -87,7 +87,7 @@ fn parse(text: &str) -> Result<u64, String> {
     let scale = 10_u128.pow(fraction.len() as u32);
     let parts: u64 = fraction.parse().map_err(|_| wrong())?;
     let bytes = (u128::from(whole) * scale + u128::from(parts)) * u128::from(unit);
-    if bytes % scale != 0 {
+    if !bytes.is_multiple_of(scale) {
         return Err(format!("\"{text}\" is no whole number of bytes"));
     }
     match u64::try_from(bytes / scale) {

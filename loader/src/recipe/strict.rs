@@ -5,6 +5,7 @@
 //! derives `Deserialize` with `deny_unknown_fields` can be read, an operator's or a policy's options among them. A date
 //! or time is read as its text.
 
+use super::spelling::advice;
 use crate::Error;
 use serde::de::{
     self, DeserializeOwned, Deserializer, Expected, MapAccess, SeqAccess, Unexpected, Visitor, value::StrDeserializer,
@@ -13,7 +14,7 @@ use std::fmt;
 use toml::{Table, Value};
 
 /// Reads a `T` out of `table`. `path` opens every message: the recipe's file, or a place within it
-/// ("recipe.toml: in [[clean]] 2").
+/// (`recipe.toml: in [[clean]] 2`).
 ///
 /// # Errors
 ///
@@ -129,38 +130,6 @@ fn headers(steps: &[&Step]) -> Vec<String> {
         headers.push(format!("[{}]", keys.join(".")));
     }
     headers
-}
-
-/// What to do about an unknown name: the nearest known one, or all of them where none is near.
-fn advice(name: &str, known: &[&str], list: &str) -> String {
-    if let Some(near) = nearest(name, known) {
-        return format!("; did you mean `{near}`?");
-    }
-    if known.is_empty() {
-        return "; none is known here".to_owned();
-    }
-    let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-    format!("; {list} {}", names.join(", "))
-}
-
-/// The known name that `name` was most likely meant to be, if any is near: at most a third of its letters changed
-/// (Damerau–Levenshtein), or the one a longer or shorter form of the other. Case and `-` for `_` count for nothing.
-#[must_use]
-pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    const LONGEST: usize = 64;
-    if name.len() > LONGEST {
-        return None;
-    }
-    let plain = |name: &str| name.to_lowercase().replace('-', "_");
-    let name = plain(name);
-    let near = known.iter().filter_map(|&candidate| {
-        let other = plain(candidate);
-        let distance = strsim::damerau_levenshtein(&name, &other);
-        let limit = (name.chars().count().max(other.chars().count()) / 3).max(1);
-        let contained = name.len().min(other.len()) >= 3 && (name.starts_with(&other) || other.starts_with(&name));
-        (distance <= limit || contained).then_some((distance, candidate))
-    });
-    near.min_by_key(|&(distance, _)| distance).map(|(_, candidate)| candidate)
 }
 
 /// At most 60 bytes of a name that input gave, cut between characters.
@@ -512,20 +481,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn one_slip_in_a_name_is_understood(index in 0_usize..4, at in 0_usize..20, slip in 0..3) {
-            const KNOWN: [&str; 4] = ["columns", "feedback_lag", "on_bad_block", "memory"];
-            let mut name: Vec<char> = KNOWN[index].chars().collect();
-            let at = at % name.len();
-            match slip {
-                0 => { name.remove(at); }
-                1 => name.insert(at, 'q'),
-                _ => name[at] = 'q',
-            }
-            let name: String = name.into_iter().collect();
-            prop_assert_eq!(nearest(&name, &KNOWN), Some(KNOWN[index]));
-        }
-
         #[test]
         fn reading_agrees_with_toml_itself_on_what_it_accepts(min_words in any::<i64>(), small in any::<i64>(), share in any::<f64>()) {
             let text = format!("min_words = {min_words}\nsmall = {small}\nshare = {share:?}").replace("NaN", "nan");

@@ -5,6 +5,7 @@
 use super::{Align, Table, text::one_line};
 use arrow::{
     array::{Array, ArrayRef, AsArray as _, RecordBatch},
+    compute::cast,
     datatypes::DataType,
     util::display::{ArrayFormatter, FormatOptions},
 };
@@ -13,7 +14,8 @@ use std::sync::Arc;
 /// How deep lists and structs are looked into.
 const DEEPEST: usize = 4;
 
-/// The narrowest column of a grid, in characters; where columns would be narrower, each row has lines of its own.
+/// The narrowest that a grid's columns are cut to, in characters; where that is still too wide, each row has lines of
+/// its own.
 const NARROWEST: usize = 12;
 
 /// The widest line that is read as one.
@@ -29,10 +31,7 @@ pub fn sample_rows(batch: &RecordBatch, n: usize, width: usize) -> String {
         return String::new();
     }
     let schema = batch.schema_ref();
-    let gaps = 2 * (columns - 1);
-    if columns * NARROWEST + gaps <= width
-        && let Some(table) = grid(batch, rows, width)
-    {
+    if let Some(table) = grid(batch, rows, width) {
         return table.to_string();
     }
     let names: Vec<String> = schema.fields().iter().map(|field| one_line(field.name(), width / 3)).collect();
@@ -52,7 +51,7 @@ pub fn sample_rows(batch: &RecordBatch, n: usize, width: usize) -> String {
 /// The grid, if it fits: columns that need little leave their room to the others.
 fn grid(batch: &RecordBatch, rows: usize, width: usize) -> Option<Table> {
     let columns = batch.num_columns();
-    let room = width - 2 * (columns - 1);
+    let room = width.checked_sub(2 * (columns - 1))?;
     let fields = batch.schema_ref().fields();
     let cells: Vec<Vec<String>> =
         batch.columns().iter().map(|column| (0..rows).map(|row| cell(column, row, room)).collect()).collect();
@@ -106,7 +105,7 @@ fn plain(array: &ArrayRef, row: usize, width: usize, depth: usize) -> String {
         DataType::Struct(fields) => {
             let array = array.as_struct();
             let parts = fields.iter().zip(array.columns());
-            within('{', '}', width, depth, parts, |(field, column), depth| {
+            within('{', '}', "", width, depth, parts, |(field, column), depth| {
                 format!("{}: {}", head(field.name(), width), plain(column, row, width, depth))
             })
         }
@@ -117,12 +116,23 @@ fn plain(array: &ArrayRef, row: usize, width: usize, depth: usize) -> String {
             },
             None => String::new(),
         },
-        _ => {
-            let options = FormatOptions::default().with_display_error(true);
-            ArrayFormatter::try_new(array.as_ref(), &options)
-                .map_or_else(|_| array.data_type().to_string(), |formatter| formatter.value(row).to_string())
-        }
+        _ => leaf(array, row),
     }
+}
+
+/// As Arrow writes it; times of a zone that only a name stands for are written in UTC, which is how they are held.
+fn leaf(array: &ArrayRef, row: usize) -> String {
+    let options = FormatOptions::default().with_display_error(true);
+    if let Ok(formatter) = ArrayFormatter::try_new(array.as_ref(), &options) {
+        return formatter.value(row).to_string();
+    }
+    if let DataType::Timestamp(unit, Some(_)) = array.data_type()
+        && let Ok(time) = cast(&array.slice(row, 1), &DataType::Timestamp(*unit, Some("+00:00".into())))
+        && let Ok(formatter) = ArrayFormatter::try_new(time.as_ref(), &options)
+    {
+        return formatter.value(0).to_string();
+    }
+    array.data_type().to_string()
 }
 
 fn head(text: &str, width: usize) -> String {
@@ -131,36 +141,44 @@ fn head(text: &str, width: usize) -> String {
 }
 
 fn list(items: &ArrayRef, width: usize, depth: usize) -> String {
-    let mut text = within('[', ']', width, depth, 0..items.len(), |item, depth| plain(items, item, width, depth));
-    if text.ends_with("…]") {
-        text.push_str(&format!(" {} items", items.len()));
-    }
-    text
+    let count = format!("{} items", items.len());
+    let show = |item, depth| plain(items, item, width, depth);
+    let text = within('[', ']', &format!(" {count}"), width, depth, 0..items.len(), show);
+    // Where not even one has room, only how many they are.
+    if text.starts_with("[…]") { count } else { text }
 }
 
-/// Parts between brackets, as many as `width` has room for.
+/// Parts between brackets, as many as `width` has room for; `tail` follows where there are more.
 fn within<P>(
     open: char,
     close: char,
+    tail: &str,
     width: usize,
     depth: usize,
     parts: impl Iterator<Item = P>,
     show: impl Fn(P, usize) -> String,
 ) -> String {
-    // Room for what says that there is more: "…] 1000000 items".
-    const TAIL: usize = 16;
+    // ", …" and the bracket.
+    let more = 4 + tail.chars().count();
     let mut text = String::from(open);
+    let mut length = 1;
+    // How far it may be kept where not all has room.
+    let mut keep = text.len();
     for (index, part) in parts.enumerate() {
         let separator = if index == 0 { "" } else { ", " };
         let part = if depth == 0 { None } else { Some(show(part, depth - 1)) };
-        let fits = |part: &String| text.chars().count() + part.chars().count() + TAIL <= width.max(2 * TAIL);
-        let Some(part) = part.filter(fits) else {
-            text.push_str(separator);
-            text.push('…');
-            break;
+        let longer = |part: &String| length + separator.len() + part.chars().count();
+        let Some(part) = part.filter(|part| longer(part) < width) else {
+            text.truncate(keep);
+            let separator = if keep == 1 { "" } else { ", " };
+            return format!("{text}{separator}…{close}{tail}");
         };
+        length = longer(&part);
         text.push_str(separator);
         text.push_str(&part);
+        if length + more <= width {
+            keep = text.len();
+        }
     }
     text.push(close);
     text
@@ -240,6 +258,7 @@ mod tests {
         assert_eq!(cells("text", 12), ["one\\tline", "null", "long long l…"]);
         assert_eq!(cells("score", 10), ["0.5", "NaN", "-1.25"]);
         assert_eq!(cells("pixels", 40), ["[1, 2, 3]", "[0, 1, 2, 3, 4, 5, 6, 7, 8, …] 784 items", "null"]);
+        assert_eq!(cells("pixels", 12), ["[1, 2, 3]", "784 items", "null"]);
         assert_eq!(
             cells("image", 60),
             [
@@ -257,10 +276,10 @@ mod tests {
     fn few_columns_make_a_grid_and_many_make_lines() {
         let batch = batch();
         let few = batch.project(&[0, 1, 2]).unwrap();
-        let expected = " id  text                    score
-──────────────────────────────────
-  1  one\\tline                 0.5
- 20  null                      NaN
+        let expected = " id  text                     score
+───────────────────────────────────
+  1  one\\tline                  0.5
+ 20  null                       NaN
 300  long long long long lo…  -1.25
 ";
         assert_eq!(sample_rows(&few, 5, 35), expected);

@@ -203,7 +203,9 @@ impl ColumnProfile {
     }
 
     fn show_top(&self, most: usize) -> String {
-        let top = self.top.iter().take(most).map(|top| {
+        // Half a percent: below it a value is of no interest unless there are few.
+        let is_frequent = |top: &&TopValue| top.count >= self.rows / 200;
+        let top = self.top.iter().take(most).filter(is_frequent).map(|top| {
             let value = one_line(&top.value, 16);
             let value = if value.trim().is_empty() { format!("\"{value}\"") } else { value };
             format!("{value} ({}{})", if top.exact { "" } else { "≥" }, percent(top.count, self.rows))

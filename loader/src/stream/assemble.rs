@@ -23,7 +23,7 @@ use crate::{
     },
 };
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -44,6 +44,8 @@ pub(super) struct Settings {
     pub(super) world: u64,
     /// Decoded bytes that blocks may take together, open or on their way.
     pub(super) budget: u64,
+    /// Whether the whole dataset fits beside all that, so that later passes need not read it again.
+    pub(super) keep_in_memory: bool,
 }
 
 /// What the sequencer shares with the handle that the user holds.
@@ -121,8 +123,10 @@ pub(super) struct Assembler {
     shared: Arc<Shared>,
     workers: Workers,
     upcoming: Upcoming,
-    /// Decoded bytes of the tickets that were issued and not yet taken, in order.
-    under_way: VecDeque<u64>,
+    /// Block and decoded bytes of the tickets that were issued and not yet taken, in order.
+    under_way: VecDeque<(u32, u64)>,
+    /// Blocks that stay in memory after their first pass here.
+    in_memory: HashMap<u32, OpenBlock>,
     open_bytes: u64,
     windows: Vec<Vec<u32>>,
     epoch: u32,
@@ -146,6 +150,7 @@ impl Assembler {
             workers: Workers::start(&shared.work, threads)?,
             upcoming: Upcoming::from(schedule, epoch, window),
             under_way: VecDeque::new(),
+            in_memory: HashMap::new(),
             open_bytes: 0,
             windows: schedule.epoch(epoch),
             epoch,
@@ -391,15 +396,17 @@ impl Assembler {
         let shared = Arc::clone(&self.shared);
         let plan = shared.work.source.plan();
         let visits = lock(&shared.visits);
-        let mut taken: u64 = self.open_bytes + self.under_way.iter().sum::<u64>();
+        let mut taken: u64 = self.open_bytes + self.under_way.iter().map(|(_, bytes)| bytes).sum::<u64>();
         while let Some((epoch, block)) = self.upcoming.peek() {
             let Some(planned) = plan.blocks.get(block as usize) else { return };
             let visit = visits.get(block);
-            if epoch >= shared.epochs.load(Ordering::Relaxed) || (epoch > 0 && visit.is_none()) {
-                // A later pass needs the verdicts of the first, which is still under way.
+            // A later pass needs the verdicts of the first, which may still be under way. And one epoch ahead is enough:
+            // where nothing needs to be read, a run without end would be looked through without end.
+            let too_early = (epoch > 0 && visit.is_none()) || epoch > self.epoch + 1;
+            if too_early || epoch >= shared.epochs.load(Ordering::Relaxed) {
                 return;
             }
-            if visit.is_some_and(|visit| visit.keep.count() == 0) {
+            if visit.is_some_and(|visit| visit.keep.count() == 0) || self.in_memory.contains_key(&block) {
                 self.upcoming.advance();
                 continue;
             }
@@ -413,21 +420,31 @@ impl Assembler {
                 expected: visit.map_or_else(|| planned.hashes.clone(), |visit| visit.hashes.clone()),
             });
             taken += bytes;
-            self.under_way.push_back(bytes);
+            self.under_way.push_back((block, bytes));
             self.upcoming.advance();
         }
     }
 
     /// The block `block`, which is the next one in order; `None` where none of its rows are to be had.
     fn receive(&mut self, block: u32) -> Result<Option<OpenBlock>> {
-        let visit = lock(&self.shared.visits).get(block).cloned();
-        if visit.as_ref().is_some_and(|visit| visit.keep.count() == 0) {
-            return Ok(None);
-        }
         self.top_up();
+        if self.under_way.front().is_none_or(|&(next, _)| next != block) {
+            // No ticket was issued for it: it is in memory, or has no row to give.
+            return Ok(self.in_memory.get(&block).cloned());
+        }
+        let read = self.read(block)?;
+        if let (true, Some(read)) = (self.shared.settings.keep_in_memory, &read) {
+            self.in_memory.insert(block, read.clone());
+        }
+        Ok(read)
+    }
+
+    /// Waits for the block of the oldest ticket, which is `block`; at its first pass, settles what becomes of its rows.
+    fn read(&mut self, block: u32) -> Result<Option<OpenBlock>> {
+        let visit = lock(&self.shared.visits).get(block).cloned();
         let meters = Arc::clone(&self.shared.meters);
         let outcome = Meters::time(&meters.wait_blocks, || self.workers.take());
-        self.open_bytes += self.under_way.pop_front().unwrap_or(0);
+        self.open_bytes += self.under_way.pop_front().map_or(0, |(_, bytes)| bytes);
         match (outcome, visit) {
             (Ok(Outcome::Again { data }), Some(visit)) => {
                 Ok(Some(OpenBlock { block, data, keep: visit.keep, kept_only: true }))

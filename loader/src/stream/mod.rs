@@ -57,7 +57,6 @@ pub struct Stream {
 
 impl Stream {
     /// A stream of `recipe`, with what is a matter of the run to be set: rank, state to go on from, where to record.
-    #[must_use]
     pub const fn builder(recipe: Recipe) -> StreamBuilder {
         StreamBuilder::new(recipe)
     }
@@ -202,11 +201,11 @@ impl Stream {
         let run = move || {
             while let Some(item) = assembler.next().transpose() {
                 let failed = item.is_err();
-                let sent = Meters::time(&meters.wait_consumer, || sender.send(item));
+                let sent = Meters::time(&meters.wait_consumer, || sender.send(item).is_ok());
                 if failed {
                     return None;
                 }
-                if sent.is_err() {
+                if !sent {
                     break;
                 }
             }

@@ -148,7 +148,8 @@ impl StreamBuilder {
             (None, Some(window)) => window,
             (None, None) => derived_window(plan, memory),
         };
-        check_memory(&recipe, plan, window, cleaner.remembers())?;
+        let spare = check_memory(&recipe, plan, window, cleaner.remembers())?;
+        let keep_in_memory = plan.blocks.iter().map(|block| block.decoded_bytes).sum::<u64>() <= spare;
 
         let begun = State {
             plan: plan.hash(),
@@ -209,6 +210,7 @@ impl StreamBuilder {
                 rank: u64::from(recipe.rank),
                 world: u64::from(recipe.world),
                 budget: memory,
+                keep_in_memory,
             },
             inbox: Arc::new(inbox),
             visits: Mutex::new(visits),
@@ -285,8 +287,8 @@ fn largest_block(plan: &Plan) -> u64 {
     plan.blocks.iter().map(|block| block.decoded_bytes).max().unwrap_or(0)
 }
 
-/// Refuses a recipe that would need more memory than its budget, with the arithmetic.
-fn check_memory(recipe: &Recipe, plan: &Plan, window: u32, remembers: bool) -> Result<()> {
+/// Refuses a recipe that would need more memory than its budget, with the arithmetic; else, the bytes that are to spare.
+fn check_memory(recipe: &Recipe, plan: &Plan, window: u32, remembers: bool) -> Result<u64> {
     let budget = recipe.stream.memory.0;
     let largest = largest_block(plan);
     let open = largest.saturating_mul(u64::from(window).min(plan.blocks.len() as u64));
@@ -294,7 +296,7 @@ fn check_memory(recipe: &Recipe, plan: &Plan, window: u32, remembers: bool) -> R
     let index = if remembers { plan.rows().saturating_mul(INDEX_BYTES) } else { 0 };
     let need = open.saturating_add(largest).saturating_add(values).saturating_add(index);
     if need <= budget {
-        return Ok(());
+        return Ok(budget - need);
     }
     let size = |bytes: u64| crate::recipe::ByteSize(bytes).to_string();
     let index = if remembers { format!(" + duplicate index {}", size(index)) } else { String::new() };

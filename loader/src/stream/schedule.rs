@@ -18,7 +18,7 @@ impl Schedule {
     /// Windows differ by at most one block, so that the last one shuffles as well as the first.
     pub(super) fn epoch(&self, epoch: u32) -> Vec<Vec<u32>> {
         let order = sample::block_order(self.seed, epoch, self.blocks);
-        sample::windows(order.len(), self.window as usize).into_iter().map(|range| order[range].to_vec()).collect()
+        sample::windows(order.len(), self.window as usize).map(|range| order[range].to_vec()).collect()
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Opening {
 }
 
 /// One block of an open window.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct OpenBlock {
     pub(super) block: u32,
     pub(super) data: RecordBatch,

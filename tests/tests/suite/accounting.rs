@@ -74,3 +74,17 @@ fn lines_that_are_no_json_are_quarantined_and_counted_once() {
     let error = open(&recipe).unwrap().find_map(Result::err).unwrap().to_string();
     assert!(error.contains("part-01.jsonl") && error.contains("row 100") && error.contains("on_bad_row"), "{error}");
 }
+
+/// A run without end over data of which nothing is kept says so instead of searching for ever.
+#[test]
+fn a_training_on_data_of_which_nothing_is_kept_is_an_error() {
+    let data = Data::new(Format::Parquet, 2, 60, 20);
+    let nothing = "[[clean]]\nop = \"range\"\ncolumn = \"id\"\nmin = 1000000";
+    let mut stream = open(&data.recipe("", nothing)).unwrap();
+    assert!(stream.next().is_none(), "a run over one data epoch is at its end");
+    assert_eq!(stream.account().dropped["out_of_range:id"], 120);
+    let mut stream = open(&data.recipe("", nothing)).unwrap();
+    stream.endless();
+    let error = stream.next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("emitted no row"), "{error}");
+}

@@ -45,10 +45,9 @@ fn the_timing_of_reports_changes_nothing() {
     let expected = train(&mut recipe(&data, DENOISE).open().unwrap(), usize::MAX);
     assert!(acts(&expected));
     for hold in [1, 5, 11] {
-        let mut stream = recipe(&data, DENOISE).open().unwrap();
         let mut held: VecDeque<Batch> = VecDeque::new();
         let mut lines: Vec<Line> = Vec::new();
-        while let Some(batch) = stream.next() {
+        for batch in recipe(&data, DENOISE).open().unwrap() {
             let batch = batch.unwrap();
             lines.push(walk_batch(&batch));
             held.push_back(batch);

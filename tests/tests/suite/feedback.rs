@@ -43,7 +43,7 @@ fn a_recorded_log_draws_every_batch_again_without_its_trainer() {
 #[test]
 fn a_trainer_that_never_reports_costs_patience_and_no_deadlock() {
     let data = Data::new(Format::Parquet, 3, 250, 40);
-    let recipe = Recipe::from_toml_file(&recipe_file(&data)).unwrap();
+    let recipe = Recipe::from_toml_file(recipe_file(&data)).unwrap();
     let stream = Stream::builder(recipe.clone()).patience(Duration::from_millis(20)).open().unwrap();
     // Every batch is held for ever, so that not even its being dropped is a word.
     let held: Vec<_> = stream.map(Result::unwrap).collect();

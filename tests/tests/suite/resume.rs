@@ -11,7 +11,7 @@ fn rest(policy: &str) -> String {
 }
 
 fn recipe(data: &Data, policy: &str) -> Recipe {
-    Recipe::from_toml_file(&data.recipe("seed = 5\nepochs = 3", &rest(policy))).unwrap()
+    Recipe::from_toml_file(data.recipe("seed = 5\nepochs = 3", &rest(policy))).unwrap()
 }
 
 fn resumed(data: &Data, policy: &str, state: State, threads: u32) -> Stream {
