@@ -54,7 +54,8 @@ fn share(text: &str) -> std::result::Result<f64, String> {
 }
 
 /// Chosen on the validation split over other seeds than any that is reported.
-const HYPER: Hyper = Hyper { epochs: 100, batch: 32, learning_rate: 1e-3, hidden: Some(128), shards: 4, group: 128 };
+const HYPER: Hyper =
+    Hyper { epochs: 100, batch: 32, warmup: 10, learning_rate: 1e-3, hidden: Some(128), shards: 4, group: 128 };
 
 fn main() -> ExitCode {
     arable_examples::outcome::finish(run(Arguments::parse()))

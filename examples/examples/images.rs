@@ -29,7 +29,8 @@ struct Arguments {
     /// Column of the labels to train on, 0 to classes - 1.
     #[arg(long)]
     label: String,
-    /// Column of the true labels, where they are known; the test file's labels are read from it too.
+    /// Column of the true labels, where they are known. The test file's labels are those of this column, else of
+    /// LABEL, else of `label`: the first that it has.
     #[arg(long)]
     truth: Option<String>,
     /// Plant this share of wrong labels, with 15 % exact duplicates and 2 % broken rows.
@@ -82,8 +83,10 @@ fn run(arguments: Arguments) -> Result<()> {
     }
     let truth = arguments.truth.as_deref();
     let mut rows = images::read(&arguments.train, &arguments.image, &arguments.label, truth, arguments.limit)?;
-    let labels_of_test = truth.unwrap_or(&arguments.label);
-    let test = images::read(&arguments.test, &arguments.image, labels_of_test, None, usize::MAX)?;
+    // A test file has clean labels, under the name of the true ones, of those trained on, or simply `label`.
+    let names = truth.into_iter().chain([arguments.label.as_str(), "label"]);
+    let label_of_test = images::first_column(&arguments.test, names)?;
+    let test = images::read(&arguments.test, &arguments.image, &label_of_test, None, usize::MAX)?;
     let shape = rows.rows.iter().find_map(Picture::decode).ok_or("no image of the training file can be decoded")?.1;
     let last = test.truth.iter().chain(&rows.truth).flatten().max().copied().unwrap_or(0);
     let classes = usize::try_from(last + 1).map_err(|_| format!("class {last} is no class"))?;
@@ -121,6 +124,7 @@ fn run(arguments: Arguments) -> Result<()> {
         hyper: Hyper {
             epochs: arguments.epochs.unwrap_or(if grey { 10 } else { 6 }),
             batch: 128,
+            warmup: 3,
             learning_rate: 1e-3,
             hidden: grey.then_some(256),
             shards: 4,

@@ -59,6 +59,8 @@ pub struct Hyper {
     pub epochs: usize,
     /// Rows of a batch.
     pub batch: usize,
+    /// Data epochs that `denoise` only observes.
+    pub warmup: i64,
     /// Adam's learning rate.
     pub learning_rate: f64,
     /// Units of each hidden layer of the perceptron; `None` for the convolutional network.
@@ -111,7 +113,11 @@ impl<S: Sample> Comparison<S> {
 
         let recipe = self.recipe(&data, steps);
         let curated = |policy: &str, folder: Option<PathBuf>| -> Result<CuratedDataLoader<Images>> {
-            let mut stream = Stream::builder(recipe.clone().policy(policy));
+            let mut recipe = recipe.clone().policy(policy);
+            if policy == "denoise" {
+                recipe = recipe.policy_option("warmup", self.hyper.warmup);
+            }
+            let mut stream = Stream::builder(recipe);
             if let Some(folder) = folder {
                 stream = stream.record(folder);
             }

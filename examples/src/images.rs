@@ -66,6 +66,28 @@ impl Picture {
     }
 }
 
+/// The first of `names` that is a column of the Parquet file at `path`.
+///
+/// # Errors
+///
+/// A file that cannot be read, or that has none of them.
+pub fn first_column<'a>(path: &Path, names: impl IntoIterator<Item = &'a str>) -> Result<String> {
+    let builder = open(path)?;
+    let columns: Vec<&str> = builder.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let found = names.iter().find(|name| columns.contains(name));
+    found.map(ToString::to_string).ok_or_else(|| {
+        format!("`{}` has none of the columns {}; there are {}", path.display(), names.join(", "), columns.join(", "))
+            .into()
+    })
+}
+
+fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+    let file = File::open(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file);
+    builder.map_err(|error| format!("`{}` is no Parquet file: {error}", path.display()).into())
+}
+
 /// Reads the columns `image`, `label` and, where it is named, `truth` of a Parquet file; at most `limit` rows.
 ///
 /// Without a truth column the labels are taken for true.
@@ -74,9 +96,7 @@ impl Picture {
 ///
 /// A file that cannot be read, or a column that is missing or of another kind.
 pub fn read(path: &Path, image: &str, label: &str, truth: Option<&str>, limit: usize) -> Result<Rows<Picture>> {
-    let file = File::open(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-        .map_err(|error| format!("`{}` is no Parquet file: {error}", path.display()))?;
+    let builder = open(path)?;
     let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     let wanted: Vec<&str> = [image, label].into_iter().chain(truth).collect();
     for name in &wanted {

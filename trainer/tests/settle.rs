@@ -185,11 +185,14 @@ fn a_plain_batch_settles_to_the_plain_mean() {
 
 #[test]
 fn everything_that_was_settled_is_reported_before_the_run_is_gone() {
-    // Batches that take longer to report than to settle, so that some are under way when the run ends.
+    // Batches that take longer to report than to settle or to make, so that some are under way when the run ends.
     const ROWS: usize = 1 << 13;
-    let x: Vec<f32> = (0..25 * ROWS).map(|i| i as f32).collect();
+    let column: ArrayRef = Arc::new(Float32Array::from_iter_values((0..25 * ROWS).map(|i| (i % ROWS) as f32)));
+    let data = RecordBatch::try_from_iter([("x", column)]).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let loader = loader(&x, &vec![1.0; x.len()], ROWS, folder.path()).into_arc();
+    let recipe = support::recipe(ROWS, 1).window(1).prefetch(1);
+    let stream = Memory::in_blocks(data, ROWS).builder(recipe).record(folder.path()).open().unwrap();
+    let loader = CuratedDataLoader::from_arrow(stream, x).into_arc();
     let batches: Vec<_> = loader.iter().collect::<Result<_, _>>().unwrap();
     for batch in &batches {
         let _loss = batch.settle((**batch).clone(), Signals::none());

@@ -49,6 +49,9 @@ use xxhash_rust::xxh3::xxh3_128;
 /// How deeply lists and structs may nest. Encoding recurses, and the stack is finite.
 const DEEPEST: usize = 64;
 
+/// What a row's content may take written out, in bytes.
+const LONGEST: usize = 1 << 30;
+
 mod tag {
     pub(super) const NULL: u8 = 0;
     pub(super) const BOOLEAN: u8 = 1;
@@ -74,35 +77,30 @@ mod tag {
 /// # Errors
 ///
 /// [`Error::Data`] where there is no such column, or its type has no canonical encoding (a union, or lists and structs
-/// nested more than 64 deep).
+/// nested more than 64 deep), or a row's content takes more than 1 GiB.
 pub fn content_keys(data: &RecordBatch, columns: &[usize]) -> Result<Vec<u128>> {
-    let encoders = encoders_of(data, columns)?;
-    let mut bytes = Vec::new();
-    let key = |row| {
-        bytes.clear();
-        for encoder in &encoders {
-            encoder.encode(row, &mut bytes);
-        }
-        xxh3_128(&bytes)
-    };
-    Ok((0..data.num_rows()).map(key).collect())
+    keys_within(data, columns, LONGEST)
 }
 
-/// Appends the canonical bytes of all rows, column by column: equal content gives equal bytes, however Arrow lays it out.
+fn keys_within(data: &RecordBatch, columns: &[usize], longest: usize) -> Result<Vec<u128>> {
+    let mut keys = Vec::with_capacity(data.num_rows());
+    each_content(data, columns, longest, |content| keys.push(xxh3_128(content)))?;
+    Ok(keys)
+}
+
+/// Hands over the canonical bytes of each row's content in all columns, row by row: equal content gives equal bytes,
+/// however Arrow lays it out.
 ///
 /// # Errors
 ///
 /// As [`content_keys`].
-pub fn content_bytes(data: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+pub fn content_bytes(data: &RecordBatch, each: impl FnMut(&[u8])) -> Result<()> {
     let columns: Vec<usize> = (0..data.num_columns()).collect();
-    for encoder in encoders_of(data, &columns)? {
-        encoder.encode_all(0..data.num_rows(), out);
-    }
-    Ok(())
+    each_content(data, &columns, LONGEST, each)
 }
 
-fn encoders_of<'a>(data: &'a RecordBatch, columns: &[usize]) -> Result<Vec<Encoder<'a>>> {
-    columns
+fn each_content(data: &RecordBatch, columns: &[usize], longest: usize, mut each: impl FnMut(&[u8])) -> Result<()> {
+    let encoders = columns
         .iter()
         .map(|&column| {
             let array = data.columns().get(column).ok_or_else(|| {
@@ -111,7 +109,40 @@ fn encoders_of<'a>(data: &'a RecordBatch, columns: &[usize]) -> Result<Vec<Encod
             encoder_of(array.as_ref())
                 .map_err(|what| Error::data(Place::default().column(data.schema_ref().field(column).name()), what))
         })
-        .collect()
+        .collect::<Result<Vec<_>>>()?;
+    let mut content = Content { bytes: Vec::new(), longest, overflows: false };
+    for row in 0..data.num_rows() {
+        content.bytes.clear();
+        for encoder in &encoders {
+            encoder.encode(row, &mut content);
+        }
+        if content.overflows {
+            let place = Place { row: u32::try_from(row).ok(), ..Place::default() };
+            let what =
+                format!("its content takes more than {longest} bytes written out; leave the largest columns out");
+            return Err(Error::data(place, what));
+        }
+        each(&content.bytes);
+    }
+    Ok(())
+}
+
+/// A row's content as it is written down.
+struct Content {
+    bytes: Vec<u8>,
+    /// What it may take, in bytes. List views and dictionaries can repeat a value any number of times at no cost, so a
+    /// row's content is not bounded by what its block takes in memory.
+    longest: usize,
+    overflows: bool,
+}
+
+impl Content {
+    fn extend(&mut self, bytes: &[u8]) {
+        self.overflows |= bytes.len() > self.longest - self.bytes.len();
+        if !self.overflows {
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
 }
 
 /// Why values of `data_type` have no content key, if they have none.
@@ -140,18 +171,21 @@ pub(super) fn unencodable(data_type: &DataType) -> Option<String> {
 /// Writes values of one array.
 trait Encode {
     /// Appends the canonical bytes of the value at `row`.
-    fn encode(&self, row: usize, out: &mut Vec<u8>);
+    fn encode(&self, row: usize, out: &mut Content);
 
     /// The same for a range of values: one dynamic call for a whole list.
-    fn encode_all(&self, rows: Range<usize>, out: &mut Vec<u8>) {
+    fn encode_all(&self, rows: Range<usize>, out: &mut Content) {
         for row in rows {
+            if out.overflows {
+                break;
+            }
             self.encode(row, out);
         }
     }
 }
 
-impl<F: Fn(usize, &mut Vec<u8>)> Encode for F {
-    fn encode(&self, row: usize, out: &mut Vec<u8>) {
+impl<F: Fn(usize, &mut Content)> Encode for F {
+    fn encode(&self, row: usize, out: &mut Content) {
         self(row, out);
     }
 }
@@ -159,12 +193,12 @@ impl<F: Fn(usize, &mut Vec<u8>)> Encode for F {
 type Encoder<'a> = Box<dyn Encode + 'a>;
 
 /// `values` with the rows that `nulls` marks as nulls.
-fn nullable<'a>(nulls: Option<&'a NullBuffer>, values: impl Fn(usize, &mut Vec<u8>) + 'a) -> Encoder<'a> {
+fn nullable<'a>(nulls: Option<&'a NullBuffer>, values: impl Fn(usize, &mut Content) + 'a) -> Encoder<'a> {
     match nulls {
         None => Box::new(values),
-        Some(nulls) => Box::new(move |row, out: &mut Vec<u8>| {
+        Some(nulls) => Box::new(move |row, out: &mut Content| {
             if nulls.is_null(row) {
-                out.push(tag::NULL);
+                out.extend(&[tag::NULL]);
             } else {
                 values(row, out);
             }
@@ -210,17 +244,16 @@ fn encoder<'a>(array: &'a dyn Array) -> Result<Encoder<'a>, String> {
             let (array, values) = ($array, encoder($values)?);
             nullable(nulls, move |row, out| {
                 let range: Range<usize> = $range(array, row);
-                out.push($tag);
-                out.extend_from_slice(&(range.len() as u64).to_le_bytes());
+                tagged($tag, (range.len() as u64).to_le_bytes(), out);
                 values.encode_all(range, out);
             })
         }};
     }
     Ok(match array.data_type() {
-        DataType::Null => Box::new(|_, out: &mut Vec<u8>| out.push(tag::NULL)),
+        DataType::Null => Box::new(|_, out: &mut Content| out.extend(&[tag::NULL])),
         DataType::Boolean => {
             let values = array.as_boolean().values();
-            nullable(nulls, move |row, out| out.extend([tag::BOOLEAN, u8::from(values.value(row))]))
+            nullable(nulls, move |row, out| tagged(tag::BOOLEAN, [u8::from(values.value(row))], out))
         }
         DataType::Int8 => each!(Int8Type, |number, out| integer(i64::from(number), out)),
         DataType::Int16 => each!(Int16Type, |number, out| integer(i64::from(number), out)),
@@ -265,6 +298,9 @@ fn encoder<'a>(array: &'a dyn Array) -> Result<Encoder<'a>, String> {
                 let range = between(map.offsets(), row);
                 tagged(tag::MAP, (range.len() as u64).to_le_bytes(), out);
                 for entry in range {
+                    if out.overflows {
+                        break;
+                    }
                     keys.encode(entry, out);
                     values.encode(entry, out);
                 }
@@ -365,7 +401,7 @@ fn dictionary<K: ArrowDictionaryKeyType>(array: &dyn Array) -> Result<Encoder<'_
 fn runs<E: RunEndIndexType>(array: &dyn Array) -> Result<Encoder<'_>, String> {
     let runs = array.as_any().downcast_ref::<RunArray<E>>().ok_or("runs with ends of another type than they say")?;
     let values = encoder(runs.values().as_ref())?;
-    Ok(Box::new(move |row, out: &mut Vec<u8>| values.encode(runs.get_physical_index(row), out)))
+    Ok(Box::new(move |row, out: &mut Content| values.encode(runs.get_physical_index(row), out)))
 }
 
 fn between<O: OffsetSizeTrait>(offsets: &[O], row: usize) -> Range<usize> {
@@ -376,16 +412,16 @@ fn from<O: OffsetSizeTrait>(offset: O, size: O) -> Range<usize> {
     offset.as_usize()..offset.as_usize() + size.as_usize()
 }
 
-fn tagged<const N: usize>(tag: u8, payload: [u8; N], out: &mut Vec<u8>) {
-    out.push(tag);
-    out.extend_from_slice(&payload);
+fn tagged<const N: usize>(tag: u8, payload: [u8; N], out: &mut Content) {
+    out.extend(&[tag]);
+    out.extend(&payload);
 }
 
-fn integer(number: i64, out: &mut Vec<u8>) {
+fn integer(number: i64, out: &mut Content) {
     tagged(tag::INTEGER, number.to_le_bytes(), out);
 }
 
-fn float(number: f64, out: &mut Vec<u8>) {
+fn float(number: f64, out: &mut Content) {
     let canonical = if number.is_nan() {
         0x7ff8_0000_0000_0000
     } else if number == 0.0 {
@@ -396,28 +432,28 @@ fn float(number: f64, out: &mut Vec<u8>) {
     tagged(tag::FLOAT, canonical.to_le_bytes(), out);
 }
 
-fn decimal(scale: i8, number: i256, out: &mut Vec<u8>) {
+fn decimal(scale: i8, number: i256, out: &mut Content) {
     tagged(tag::DECIMAL, scale.to_le_bytes(), out);
-    out.extend_from_slice(&number.to_le_bytes());
+    out.extend(&number.to_le_bytes());
 }
 
-fn bytes(tag: u8, content: &[u8], out: &mut Vec<u8>) {
+fn bytes(tag: u8, content: &[u8], out: &mut Content) {
     tagged(tag, (content.len() as u64).to_le_bytes(), out);
-    out.extend_from_slice(content);
+    out.extend(content);
 }
 
-fn date(milliseconds: i64, out: &mut Vec<u8>) {
+fn date(milliseconds: i64, out: &mut Content) {
     tagged(tag::DATE, milliseconds.to_le_bytes(), out);
 }
 
-fn nanoseconds(tag: u8, count: i64, each: i128, out: &mut Vec<u8>) {
+fn nanoseconds(tag: u8, count: i64, each: i128, out: &mut Content) {
     tagged(tag, (i128::from(count) * each).to_le_bytes(), out);
 }
 
-fn interval(months: i32, days: i32, nanoseconds: i64, out: &mut Vec<u8>) {
+fn interval(months: i32, days: i32, nanoseconds: i64, out: &mut Content) {
     tagged(tag::INTERVAL, months.to_le_bytes(), out);
-    out.extend_from_slice(&days.to_le_bytes());
-    out.extend_from_slice(&nanoseconds.to_le_bytes());
+    out.extend(&days.to_le_bytes());
+    out.extend(&nanoseconds.to_le_bytes());
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl Recipe {
         let path = path.as_ref();
         let mut text = String::new();
         let mut file = fs::File::open(path)
-            .map_err(|error| Error::recipe(format!("cannot read the recipe `{}`: {error}", path.display())))?
+            .map_err(|error| Error::recipe(format!("cannot read `{}`: {error}", path.display())))?
             .take(LONGEST_FILE + 1);
         file.read_to_string(&mut text).map_err(Error::io("read", path))?;
         if text.len() as u64 > LONGEST_FILE {

@@ -190,18 +190,20 @@ impl Assembler {
         }
     }
 
-    /// Writes down how the run ended: what was handed over, and the reports that have come in of it.
-    pub(super) fn close(&mut self) -> Result<()> {
+    /// Writes down how the run ended: the reports that have come in, and, unless it failed, what was handed over.
+    pub(super) fn close(&mut self, failed: bool) -> Result<()> {
         if self.recorder.is_some() {
             let reports = self.shared.inbox.peek_before(u64::MAX, Wait::No);
             self.apply(reports)?;
         }
-        if let Some(recorder) = &mut self.recorder {
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+        if failed {
+            recorder.flush()
+        } else {
             let batches = self.shared.handed_batches.load(Ordering::Acquire);
             let trained = self.shared.handed_rows.load(Ordering::Acquire);
-            recorder.close(&Record::Closed { batches, trained })?;
+            recorder.close(&Record::Closed { batches, trained })
         }
-        Ok(())
     }
 
     /// The rows of the next batch; `None` at the run's end.

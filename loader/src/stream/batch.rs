@@ -43,8 +43,12 @@ impl Batch {
         for weight in &self.weights {
             bytes.extend_from_slice(&weight.to_le_bytes());
         }
-        content_bytes(&self.data, &mut bytes)?;
-        Ok(Hash::of(&bytes))
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&bytes);
+        content_bytes(&self.data, |content| {
+            hasher.update(content);
+        })?;
+        Ok(Hash(*hasher.finalize().as_bytes()))
     }
 }
 

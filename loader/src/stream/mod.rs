@@ -44,8 +44,8 @@ pub struct Stream {
     /// The sequencer, until the first batch is asked for; then it has a thread of its own.
     idle: Option<Box<Assembler>>,
     queue: Option<Receiver<Result<(Batch, Mark)>>>,
-    /// Gives the sequencer back unless it failed.
-    thread: Option<JoinHandle<Option<Box<Assembler>>>>,
+    /// Gives the sequencer back, and whether it failed.
+    thread: Option<JoinHandle<(Box<Assembler>, bool)>>,
     /// The state that this stream began with.
     begun: State,
     mark: Option<Mark>,
@@ -202,14 +202,11 @@ impl Stream {
             while let Some(item) = assembler.next().transpose() {
                 let failed = item.is_err();
                 let sent = Meters::time(&meters.wait_consumer, || sender.send(item).is_ok());
-                if failed {
-                    return None;
-                }
-                if !sent {
-                    break;
+                if failed || !sent {
+                    return (assembler, failed);
                 }
             }
-            Some(assembler)
+            (assembler, false)
         };
         let thread = std::thread::Builder::new().name("arable-sequencer".into()).spawn(run);
         self.thread = Some(thread.map_err(Error::io("start", "the sequencer's thread"))?);
@@ -221,8 +218,7 @@ impl Stream {
     fn close(&mut self) -> Result<()> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
         match thread.join() {
-            Ok(Some(mut assembler)) => assembler.close(),
-            Ok(None) => Ok(()),
+            Ok((mut assembler, failed)) => assembler.close(failed),
             Err(_) => Err(Error::State("the sequencer panicked; this is a fault of Arable's".into())),
         }
     }

@@ -69,6 +69,12 @@ impl<'a> WindowRows<'a> {
         self.positions.is_empty()
     }
 
+    /// Where each row stands, in the window's order: for policies that know rows by their position.
+    #[must_use]
+    pub const fn positions(&self) -> &'a [Position] {
+        self.positions
+    }
+
     /// Each row's trajectory (blank where it was never presented) and class ([`UNKNOWN_CLASS`](super::UNKNOWN_CLASS)
     /// where none is known), in the window's order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a Trajectory, u32)> {

@@ -1,6 +1,6 @@
 //! Content keys are stable, equal for equal content in any layout, and different for anything else.
 
-use super::{content_keys, unencodable};
+use super::{content_keys, keys_within, unencodable};
 use arrow::{
     array::{
         Array, ArrayRef, BinaryArray, BinaryViewArray, BooleanArray, Date32Array, Date64Array, Decimal128Array,
@@ -43,7 +43,11 @@ fn keys_are_what_they_always_were() {
         None,
     ]);
     let found = keys_of(vec![Arc::new(text), Arc::new(label), Arc::new(score), Arc::new(list)]);
-    let golden = [0_u128, 1, 2];
+    let golden: [u128; 3] = [
+        0xd0bad856_20d28627_b94bc10c_1ed1966f,
+        0x207b8c6b_b60e6156_b391b481_9a26aa0c,
+        0xc3dd2245_561f2136_f7789f76_b26d40e4,
+    ];
     assert_eq!(found, golden, "{found:#034x?}");
 }
 
@@ -65,7 +69,21 @@ fn keys_of_every_kind_of_value_are_what_they_always_were() {
         keys(IntervalYearMonthArray::from(vec![14])),
     ]
     .concat();
-    let golden = [0_u128; 13];
+    let golden: [u128; 13] = [
+        0xa6cd5e93_92000f6a_c44bdff4_074eecdb,
+        0x50e58cbd_6ada00a1_070d80d6_a76865f3,
+        0x898750b5_70916159_e4d51cd9_260f75f3,
+        0xd1cfef00_2c0f9be5_6261fc00_904b2d4d,
+        0xef65550d_956a23de_9ec86039_417ad2d8,
+        0x2abd359b_eac94df5_2f792e63_f030b290,
+        0xf388b236_b1251b62_f7c3948f_861b32fc,
+        0xb0eadb7c_76efcba9_2f2607b0_19a14a08,
+        0x83384e23_ee674a77_47da60b0_53f7aaed,
+        0x20342b8e_ca30de2c_e52c73d2_1a867736,
+        0xcc1165f8_2e86eab4_2da90692_4edd787c,
+        0x03ed7555_71f7c429_cfe6801a_21bc5250,
+        0xec3d0104_dd4af9db_ca5b0c54_f05213d5,
+    ];
     assert_eq!(found, golden, "{found:#034x?}");
 }
 
@@ -211,6 +229,27 @@ fn what_has_no_key_is_refused() {
     assert!(content_keys(&data(&deep(64)), &[0]).is_ok());
     assert!(content_keys(&data(&deep(65)), &[0]).is_err());
     assert!(content_keys(&data(&DataType::Int8), &[1]).is_err(), "no such column");
+}
+
+/// Nulls take no memory, and a list of lists of them, each a view of the same, multiplies.
+#[test]
+fn content_that_multiplies_is_refused_before_it_is_written() {
+    let nulls = NullArray::new(1 << 30);
+    let same = |inner: ArrayRef, length: i32, count: usize| -> ArrayRef {
+        let (offsets, sizes) = (ScalarBuffer::from(vec![0; count]), ScalarBuffer::from(vec![length; count]));
+        Arc::new(ListViewArray::new(field(inner.data_type().clone()), offsets, sizes, inner, None))
+    };
+    let mut column = same(Arc::new(nulls), 1 << 30, 1000);
+    for _ in 0..10 {
+        column = same(column, 1000, 1000);
+    }
+    let data = RecordBatch::try_from_iter([("a", column)]).expect("a batch");
+    assert!(keys_within(&data, &[0], 1 << 16).is_err());
+    // The limit itself is allowed: a tag, a length and two letters.
+    let data = RecordBatch::try_from_iter([("a", Arc::new(StringArray::from(vec!["ab"])) as ArrayRef)]);
+    let data = data.expect("a batch");
+    assert!(keys_within(&data, &[0], 11).is_ok());
+    assert!(keys_within(&data, &[0], 10).is_err());
 }
 
 proptest! {
