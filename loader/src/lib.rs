@@ -27,6 +27,7 @@ pub mod report;
 pub mod sample;
 pub mod source;
 pub mod stream;
+pub mod strict;
 pub mod value;
 
 mod draw;
@@ -36,6 +37,7 @@ mod plan;
 mod position;
 mod randomness;
 mod signal;
+mod spelling;
 mod verdict;
 
 pub use draw::{Draw, Drawn, Target};

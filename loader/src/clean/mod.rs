@@ -16,7 +16,6 @@ mod judged;
 mod memory;
 mod missing;
 mod operator;
-mod options;
 mod range;
 mod spec;
 

@@ -4,9 +4,13 @@
 use super::{
     decodable, exact_duplicate, missing,
     operator::{Matcher, Operator},
-    options, range,
+    range,
 };
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    spelling::{advice, cut},
+    strict,
+};
 use arrow::datatypes::{DataType, Schema};
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::Table;
@@ -95,8 +99,8 @@ pub(super) struct Settings<'a> {
 
 impl Settings<'_> {
     /// The operator's own options.
-    pub(super) fn read<T: DeserializeOwned>(&mut self) -> Result<T, String> {
-        options::read(std::mem::take(&mut self.own), &SHARED)
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
+        strict::read(&self.own).map_err(|fault| fault.beside(&SHARED).to_string())
     }
 
     /// The columns named, where they are.
@@ -112,10 +116,10 @@ impl Settings<'_> {
 
 /// The operator of the recipe's `number`th `[[clean]]` table (from 1), and its action.
 pub(super) fn build(number: usize, spec: &OperatorSpec, schema: &Schema) -> Result<(Built, Action)> {
-    let wrong = |what| Error::recipe(format!("[[clean]] {number} (`{}`): {what}", options::cut(&spec.op)));
+    let wrong = |what| Error::recipe(format!("[[clean]] {number} (`{}`): {what}", cut(&spec.op)));
     let Some((_, build)) = OPERATORS.iter().find(|(name, _)| *name == spec.op) else {
         let known: Vec<&str> = OPERATORS.iter().map(|(name, _)| *name).collect();
-        return Err(wrong(format!("there is no such operator{}", options::advice(&spec.op, &known))));
+        return Err(wrong(format!("there is no such operator{}", advice(&spec.op, &known, "the known operators are"))));
     };
     let (shared, own) = spec.options.clone().into_iter().partition(|(key, _)| SHARED.contains(&key.as_str()));
     let (action, columns) = shared_options(shared, schema).map_err(wrong)?;
@@ -123,7 +127,7 @@ pub(super) fn build(number: usize, spec: &OperatorSpec, schema: &Schema) -> Resu
 }
 
 fn shared_options(table: Table, schema: &Schema) -> Result<(Action, Option<Vec<Column>>), String> {
-    let shared: Shared = options::read(table, &[])?;
+    let shared: Shared = strict::read(&table).map_err(|fault| fault.to_string())?;
     let action = match shared.action {
         None | Some(NamedAction::Drop) => Action::Drop,
         Some(NamedAction::Annotate) => Action::Annotate,
@@ -143,7 +147,7 @@ fn shared_options(table: Table, schema: &Schema) -> Result<(Action, Option<Vec<C
         return Err("`columns` names no column".to_owned());
     }
     if let Some(at) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
-        return Err(format!("`columns` names `{}` twice", options::cut(&names[at])));
+        return Err(format!("`columns` names `{}` twice", cut(&names[at])));
     }
     let columns = names.into_iter().map(|name| column(name, schema)).collect::<Result<_, _>>()?;
     Ok((action, Some(columns)))
@@ -154,7 +158,7 @@ fn column(name: String, schema: &Schema) -> Result<Column, String> {
         Some((index, field)) => Ok(Column { index, name, data_type: field.data_type().clone() }),
         None => {
             let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            Err(format!("there is no column `{}`{}", options::cut(&name), options::advice(&name, &known)))
+            Err(format!("there is no column `{}`{}", cut(&name), advice(&name, &known, "the columns are")))
         }
     }
 }
@@ -196,20 +200,20 @@ mod tests {
             ("op = 'rnage'", "(`rnage`): there is no such operator; did you mean `range`?"),
             (
                 "op = 'translate_into_latin'",
-                "(`translate_into_latin`): there is no such operator; known here: `decodable`, `exact_duplicate`, \
-                 `missing`, `range`",
+                "(`translate_into_latin`): there is no such operator; the known operators are `decodable`, \
+                 `exact_duplicate`, `missing`, `range`",
             ),
             ("op = 'range'\nmin = 0", "(`range`): say which column it judges: `column = \"…\"` or `columns = […]`"),
             ("op = 'range'\ncolumn = 'lable'", "(`range`): there is no column `lable`; did you mean `label`?"),
-            ("op = 'range'\ncolumn = 'label'\nmn = 0", "(`range`): unknown option `mn`; did you mean `min`?"),
-            ("op = 'range'\ncolum = 'label'", "(`range`): unknown option `colum`; did you mean `column`?"),
+            ("op = 'range'\ncolumn = 'label'\nmn = 0", "(`range`): unknown key `mn`; did you mean `min`?"),
+            ("op = 'range'\ncolum = 'label'", "(`range`): unknown key `colum`; did you mean `column`?"),
             (
                 "op = 'range'\ncolumn = 'label'\nmin = 'low'",
-                "(`range`): option `min`: invalid type: string \"low\", expected a finite number",
+                "(`range`): `min`: expected a finite number, found the string \"low\"",
             ),
             (
                 "op = 'range'\ncolumn = 'label'\nmin = nan",
-                "(`range`): option `min`: invalid value: floating point `NaN`, expected a finite number",
+                "(`range`): `min`: expected a finite number, found the number NaN",
             ),
             ("op = 'range'\ncolumn = 'label'\nmin = 3\nmax = 2.5", "(`range`): `min` = 3 is above `max` = 2.5"),
             ("op = 'range'\ncolumn = 'label'", "(`range`): column `label` holds UInt8: give `min`, `max` or both"),
@@ -235,7 +239,7 @@ mod tests {
             ),
             (
                 "op = 'missing'\ncolumn = 'label'\nblank = 1",
-                "(`missing`): option `blank`: invalid type: integer `1`, expected a boolean",
+                "(`missing`): `blank`: expected true or false, found the number 1",
             ),
             (
                 "op = 'missing'\ncolumn = 'label'\ncolumns = ['text']",
@@ -245,7 +249,7 @@ mod tests {
             ("op = 'missing'\ncolumns = ['text', 'text']", "(`missing`): `columns` names `text` twice"),
             (
                 "op = 'missing'\ncolumn = 'label'\naction = 'dorp'",
-                "(`missing`): option `action`: unknown word \"dorp\"; did you mean `drop`?",
+                "(`missing`): `action`: unknown value \"dorp\"; did you mean `drop`?",
             ),
             (
                 "op = 'missing'\ncolumn = 'label'\naction = 'weigh'",

@@ -9,11 +9,8 @@ mod byte_size;
 mod check;
 mod identity;
 mod read;
-mod spelling;
-pub mod strict;
 
 pub use byte_size::ByteSize;
-pub use spelling::nearest;
 
 use serde::{Deserialize, Serialize};
 use toml::Table;

@@ -2,8 +2,8 @@
 //!
 //! What the contract names but this version does not do is refused by name rather than ignored.
 
-use super::{BatchSettings, Dataset, Operator, Policy, Recipe, StreamSettings, strict};
-use crate::{Error, Result};
+use super::{BatchSettings, Dataset, Operator, Policy, Recipe, StreamSettings};
+use crate::{Error, Result, strict};
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, MapAccess, Visitor},

@@ -1,8 +1,8 @@
 //! From a URL to the files behind it: paths, folders, globs and `file://`. Opens no file and knows no format but by
 //! its ending.
 
-use super::{Format, manifest, nearest};
-use crate::{Error, Result};
+use super::{Format, manifest};
+use crate::{Error, Result, spelling::advice};
 use std::{
     fs,
     path::{Component, Path, PathBuf},
@@ -220,7 +220,8 @@ fn neighbours(folder: &Path, path: &str) -> String {
         .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
         .unwrap_or_default();
     names.sort();
-    nearest(&wanted.unwrap_or_default(), names.iter().map(String::as_str))
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    advice(&wanted.unwrap_or_default(), &names, "it has")
 }
 
 #[cfg(test)]

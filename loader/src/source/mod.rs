@@ -11,7 +11,10 @@ mod parquet;
 
 pub use manifest::{ManifestSummary, write_manifest};
 
-use crate::{Block, Error, Hash, Keep, Place, Plan, Result};
+use crate::{
+    Block, Error, Hash, Keep, Place, Plan, Result,
+    spelling::{advice, cut},
+};
 use arrow::record_batch::RecordBatch;
 use std::{
     fmt,
@@ -115,7 +118,7 @@ impl FromStr for Format {
     fn from_str(text: &str) -> Result<Self> {
         Self::NAMED.iter().find(|(name, _)| *name == text).map(|(_, format)| *format).ok_or_else(|| {
             let names = Self::NAMED.map(|(name, _)| name);
-            Error::recipe(format!("unknown format `{text}`{}", nearest(text, names)))
+            Error::recipe(format!("unknown format `{}`{}", cut(text), advice(text, &names, "the known formats are")))
         })
     }
 }
@@ -163,23 +166,6 @@ pub fn open(options: &Options) -> Result<Arc<dyn Source>> {
     })
 }
 
-/// The end of a message about a name that is not among `known`: the nearest of them, or all, or that there is none.
-fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    /// Below this Jaro–Winkler similarity a name is another name rather than a misspelt one.
-    const SIMILAR: f64 = 0.7;
-    let known: Vec<&str> = known.into_iter().collect();
-    let best = known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase()), *candidate))
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)));
-    match best {
-        Some((similarity, candidate)) if similarity >= SIMILAR => format!("; did you mean `{candidate}`?"),
-        Some(_) if known.len() <= 12 => format!("; there is `{}`", known.join("`, `")),
-        Some(_) => format!("; there are {} others", known.len()),
-        None => "; there is none".to_owned(),
-    }
-}
-
 /// The indices of `columns` among the `names` of a schema, in the order asked for.
 fn project<'a>(columns: Option<&[String]>, names: impl Iterator<Item = &'a str>) -> Result<Vec<usize>> {
     let names: Vec<&str> = names.collect();
@@ -187,7 +173,7 @@ fn project<'a>(columns: Option<&[String]>, names: impl Iterator<Item = &'a str>)
     let mut picked = Vec::with_capacity(columns.len());
     for column in columns {
         let index = names.iter().position(|name| name == column).ok_or_else(|| {
-            Error::recipe(format!("the data have no column `{column}`{}", nearest(column, names.iter().copied())))
+            Error::recipe(format!("the data have no column `{}`{}", cut(column), advice(column, &names, "they have")))
         })?;
         if picked.contains(&index) {
             return Err(Error::recipe(format!("column `{column}` is asked for twice; leave one out")));

@@ -6,13 +6,13 @@
 use super::{
     classes::Classes,
     mixture::{Mixture, Variances},
-    options::Options,
     parameters::Parameters,
     policy::{Policy, WindowRows},
     table::Table,
     trajectory::Trajectory,
 };
-use crate::{Result, Target};
+use crate::{Error, Result, Target, strict};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The policy `denoise`: v = P(label is clean), π = max(v, floor), w = v/π.
@@ -50,18 +50,42 @@ impl Default for Denoise {
     }
 }
 
+/// The options as a recipe writes them, not yet checked for their ranges.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Options {
+    gate: f64,
+    warmup: u32,
+    floor: f64,
+    min_per_class: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let Denoise { gate, warmup, floor, min_per_class } = Denoise::default();
+        Self { gate, warmup, floor, min_per_class }
+    }
+}
+
 impl Denoise {
     pub(super) const NAME: &'static str = "denoise";
 
-    /// Options: `gate` (0 to 100), `warmup` (data epochs), `floor` (0.01 to 1), `min_per_class` (0 to 10 000).
-    pub(super) fn from_options(options: &mut Options<'_>) -> Result<Self> {
-        let default = Self::default();
-        Ok(Self {
-            gate: options.number("gate", default.gate, 0.0..=100.0)?,
-            warmup: options.count("warmup", default.warmup, 0..=u32::MAX)?,
-            floor: options.number("floor", default.floor, 0.01..=1.0)?,
-            min_per_class: options.count("min_per_class", default.min_per_class, 0..=10_000)?,
-        })
+    /// Options: `gate` (0 to 100), `warmup` (data epochs), `floor` (0.01 to 1), `min_per_class` (0 to 10 000). `place`
+    /// opens every message.
+    pub(super) fn from_options(place: &str, options: &toml::Table) -> Result<Self> {
+        let Options { gate, warmup, floor, min_per_class } = strict::from_table(place, options)?;
+        for (key, value, least, most) in [
+            ("gate", gate, 0.0, 100.0),
+            ("floor", floor, 0.01, 1.0),
+            ("min_per_class", f64::from(min_per_class), 0.0, 10_000.0),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(Error::recipe(format!(
+                    "{place}: `{key}` = {value}: must be at least {least} and at most {most}"
+                )));
+            }
+        }
+        Ok(Self { gate, warmup, floor, min_per_class })
     }
 
     /// The clean component's posterior needs this mixture; `None` while the gate is shut.

@@ -9,7 +9,6 @@ mod classes;
 mod denoise;
 pub mod inbox;
 mod mixture;
-mod options;
 mod parameters;
 mod policy;
 pub mod ranking;

@@ -8,14 +8,26 @@ use super::{
     policy::{Policy, WindowRows},
     table::Table,
 };
-use crate::Target;
+use crate::{Result, Target, strict};
+use serde::Deserialize;
 
 /// The policy `uniform`: v = 1, π = 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uniform;
 
+/// It has none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {}
+
 impl Uniform {
     pub(super) const NAME: &'static str = "uniform";
+
+    /// `place` opens every message.
+    pub(super) fn from_options(place: &str, options: &toml::Table) -> Result<Self> {
+        let Options {} = strict::from_table(place, options)?;
+        Ok(Self)
+    }
 }
 
 impl Policy for Uniform {

@@ -5,13 +5,17 @@
 //! derives `Deserialize` with `deny_unknown_fields` can be read, an operator's or a policy's options among them. A date
 //! or time is read as its text.
 
-use super::spelling::advice;
-use crate::Error;
+mod fault;
+
+use crate::{Error, spelling::quoted};
+use fault::{Fault, Step};
 use serde::de::{
     self, DeserializeOwned, Deserializer, Expected, MapAccess, SeqAccess, Unexpected, Visitor, value::StrDeserializer,
 };
 use std::fmt;
 use toml::{Table, Value};
+
+pub use crate::spelling::nearest;
 
 /// Reads a `T` out of `table`. `path` opens every message: the recipe's file, or a place within it
 /// (`recipe.toml: in [[clean]] 2`).
@@ -24,196 +28,8 @@ pub fn from_table<T: DeserializeOwned>(path: &str, table: &Table) -> Result<T, E
 }
 
 /// As [`from_table`], with the fault itself, for a reader that has more to say.
-pub(super) fn read<T: DeserializeOwned>(table: &Table) -> Result<T, Fault> {
+pub(crate) fn read<T: DeserializeOwned>(table: &Table) -> Result<T, Fault> {
     T::deserialize(TableReader(table))
-}
-
-/// One step on the way from the root to a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
-    Key(String),
-    /// Counted from 0; shown counted from 1.
-    Item(usize),
-}
-
-/// What is wrong with a table, and where in it.
-#[derive(Clone, Debug)]
-pub(super) struct Fault {
-    /// Innermost step first: steps are added as the error travels outwards.
-    steps: Vec<Step>,
-    what: What,
-}
-
-#[derive(Clone, Debug)]
-enum What {
-    UnknownKey { key: String, known: &'static [&'static str] },
-    MissingKey(String),
-    Value(String),
-}
-
-impl Fault {
-    /// The key that is missing, with the keys of the tables around it, outermost first.
-    pub(super) fn missing(&self) -> Option<String> {
-        let What::MissingKey(key) = &self.what else { return None };
-        let mut keys: Vec<&str> = Vec::new();
-        for step in self.steps.iter().rev() {
-            match step {
-                Step::Key(key) => keys.push(key),
-                Step::Item(_) => return None,
-            }
-        }
-        keys.push(key);
-        Some(keys.join("."))
-    }
-
-    /// The fault as an error whose message begins with `path`.
-    pub(super) fn at(&self, path: &str) -> Error {
-        Error::recipe(format!("{path}: {self}"))
-    }
-
-    fn inside(mut self, step: Step) -> Self {
-        self.steps.push(step);
-        self
-    }
-
-    fn value(what: String) -> Self {
-        Self { steps: Vec::new(), what: What::Value(what) }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut tables: Vec<&Step> = self.steps.iter().rev().collect();
-        // A fault of a value names the key that holds it; a fault of a table names the table alone.
-        let mut leaf = Vec::new();
-        if matches!(self.what, What::Value(_))
-            && let Some(from) = tables.iter().rposition(|step| matches!(step, Step::Key(_)))
-        {
-            leaf = tables.split_off(from);
-        }
-        if !tables.is_empty() {
-            write!(f, "in {}: ", headers(&tables).join(", "))?;
-        }
-        for (at, step) in leaf.iter().enumerate() {
-            match step {
-                Step::Key(key) => write!(f, "`{}`", cut(key))?,
-                Step::Item(item) => write!(f, ", item {}", item + 1)?,
-            }
-            if at + 1 == leaf.len() {
-                f.write_str(": ")?;
-            }
-        }
-        match &self.what {
-            What::UnknownKey { key, known } => {
-                write!(f, "unknown key `{}`{}", cut(key), advice(key, known, "the known keys are"))
-            }
-            What::MissingKey(key) => write!(f, "missing key `{key}`"),
-            What::Value(what) => f.write_str(what),
-        }
-    }
-}
-
-/// The steps as TOML headers: `[stream]`, `[[clean]] 2`.
-fn headers(steps: &[&Step]) -> Vec<String> {
-    let mut headers = Vec::new();
-    let mut keys: Vec<&str> = Vec::new();
-    for step in steps {
-        match step {
-            Step::Key(key) => keys.push(cut(key)),
-            Step::Item(item) => {
-                headers.push(format!("[[{}]] {}", keys.join("."), item + 1));
-                keys.clear();
-            }
-        }
-    }
-    if !keys.is_empty() {
-        headers.push(format!("[{}]", keys.join(".")));
-    }
-    headers
-}
-
-/// At most 60 bytes of a name that input gave, cut between characters.
-fn cut(name: &str) -> &str {
-    const SHOWN: usize = 60;
-    name.get(..name.floor_char_boundary(SHOWN)).unwrap_or(name)
-}
-
-impl std::error::Error for Fault {}
-
-impl de::Error for Fault {
-    fn custom<T: fmt::Display>(what: T) -> Self {
-        Self::value(what.to_string())
-    }
-
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::value(format!("expected {}, found {}", wanted(expected), given(&found)))
-    }
-
-    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::invalid_type(found, expected)
-    }
-
-    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
-        Self::value(format!("expected {}, found {length} items", wanted(expected)))
-    }
-
-    fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
-        Self::value(format!("unknown value \"{}\"{}", cut(variant), advice(variant, known, "the known values are")))
-    }
-
-    fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
-        Self { steps: Vec::new(), what: What::UnknownKey { key: key.to_owned(), known } }
-    }
-
-    fn missing_field(key: &'static str) -> Self {
-        Self { steps: Vec::new(), what: What::MissingKey(key.to_owned()) }
-    }
-
-    fn duplicate_field(key: &'static str) -> Self {
-        Self::value(format!("`{key}` is given twice"))
-    }
-}
-
-/// serde's names of what it expects, in TOML's words.
-fn wanted(expected: &dyn Expected) -> String {
-    let expected = expected.to_string();
-    match expected.as_str() {
-        "u8" => whole(0, i64::from(u8::MAX)),
-        "u16" => whole(0, i64::from(u16::MAX)),
-        "u32" => whole(0, i64::from(u32::MAX)),
-        "u64" | "usize" => whole(0, i64::MAX),
-        "i8" => whole(i64::from(i8::MIN), i64::from(i8::MAX)),
-        "i16" => whole(i64::from(i16::MIN), i64::from(i16::MAX)),
-        "i32" => whole(i64::from(i32::MIN), i64::from(i32::MAX)),
-        "i64" | "isize" => "a whole number".to_owned(),
-        "f32" | "f64" => "a number".to_owned(),
-        "a boolean" => "true or false".to_owned(),
-        "a sequence" => "an array".to_owned(),
-        "a map" => "a table".to_owned(),
-        other if other.starts_with("struct ") => "a table".to_owned(),
-        other if other.starts_with("enum ") => "a string".to_owned(),
-        _ => expected,
-    }
-}
-
-fn whole(from: i64, to: i64) -> String {
-    format!("a whole number from {from} to {to}")
-}
-
-fn given(found: &Unexpected<'_>) -> String {
-    match found {
-        Unexpected::Bool(value) => value.to_string(),
-        Unexpected::Signed(value) => format!("the number {value}"),
-        Unexpected::Unsigned(value) => format!("the number {value}"),
-        Unexpected::Float(value) => format!("the number {value:?}"),
-        Unexpected::Str(text) => {
-            let shown = cut(text);
-            format!("the string {shown:?}{}", if shown.len() < text.len() { " …" } else { "" })
-        }
-        Unexpected::Seq => "an array".to_owned(),
-        Unexpected::Map => "a table".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 /// Reads one value.
@@ -242,11 +58,11 @@ impl<'de> Deserializer<'de> for TableReader<'_> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
         drop(visitor);
-        Err(de::Error::invalid_type(Unexpected::Map, &"a string"))
+        Err(de::Error::invalid_type(Unexpected::Map, &OneOf(variants)))
     }
 
     serde::forward_to_deserialize_any! {
@@ -286,13 +102,22 @@ impl<'de> Deserializer<'de> for ValueReader<'_> {
     ) -> Result<V::Value, Fault> {
         match self.0 {
             Value::String(text) => StrDeserializer::new(text).deserialize_enum(name, variants, visitor),
-            other => Err(de::Error::invalid_type(unexpected(other), &"a string")),
+            other => Err(de::Error::invalid_type(unexpected(other), &OneOf(variants))),
         }
     }
 
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
         tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// What an enum expects.
+struct OneOf(&'static [&'static str]);
+
+impl Expected for OneOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "one of {}", quoted(self.0))
     }
 }
 
@@ -463,8 +288,8 @@ mod tests {
                 "list = [{ depth = 'a' }]",
                 "in [[list]] 1: `depth`: expected a whole number from 0 to 255, found the string \"a\"",
             ),
-            ("action = {}", "`action`: expected a string, found a table"),
-            ("action = 1", "`action`: expected a string, found the number 1"),
+            ("action = {}", "`action`: expected one of `drop`, `weigh`, `annotate`, found a table"),
+            ("action = 1", "`action`: expected one of `drop`, `weigh`, `annotate`, found the number 1"),
         ] {
             assert_eq!(message(text), expected);
         }
@@ -478,6 +303,33 @@ mod tests {
             message("action = 'shout'"),
             "`action`: unknown value \"shout\"; the known values are `drop`, `weigh`, `annotate`"
         );
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+
+    #[test]
+    fn keys_that_were_taken_out_before_are_known_too_and_only_where_they_stood() {
+        let fault = |text: &str| {
+            let fault = read::<Options>(&toml::from_str(text).unwrap()).unwrap_err();
+            fault.beside(&["workers"]).to_string()
+        };
+        assert_eq!(fault("wrokers = 1"), "unknown key `wrokers`; did you mean `workers`?");
+        assert!(fault("quixotic = 1").ends_with("`any`, `workers`"), "{}", fault("quixotic = 1"));
+        assert_eq!(
+            fault("inner.x.wrokers = 1"),
+            "in [inner.x]: unknown key `wrokers`; the known keys are `depth`",
+            "another table has other keys"
+        );
+        assert_eq!(fault("share = true"), "`share`: expected a number, found true");
+    }
+
+    #[test]
+    fn what_takes_no_keys_says_so() {
+        let none = |text: &str| read::<Nothing>(&toml::from_str(text).unwrap()).map_err(|fault| fault.to_string());
+        assert_eq!(none(""), Ok(Nothing {}));
+        assert_eq!(none("floor = 1").unwrap_err(), "unknown key `floor`; no key is known here, so leave it out");
     }
 
     proptest! {
