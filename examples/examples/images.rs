@@ -6,7 +6,7 @@
 use arable_examples::{
     Result,
     comparison::{Comparison, Hyper},
-    dirt::{Dirt, Rows},
+    dirt::Dirt,
     images::{self, Picture},
     sample::{Held, Sample},
 };
@@ -94,13 +94,13 @@ fn run(arguments: Arguments) -> Result<()> {
         return Err(format!("the largest label is {last}: are these class numbers?").into());
     }
 
-    // The last tenth is kept back for choosing hyper-parameters, whether or not it is asked for now, so that both
-    // kinds of run train on the same rows.
-    let kept = rows.rows.len() - rows.rows.len() / 10;
-    let valid = Rows { rows: rows.rows.split_off(kept), truth: rows.truth.split_off(kept) };
+    // A tenth is kept back for choosing hyper-parameters, whether or not it is asked for now, so that both kinds of run
+    // train on the same rows.
+    let valid = rows.split_off_tenth();
     let (held, held_name) = match arguments.on {
-        On::Test => (test, "test"),
-        On::Valid => (valid, "validation"),
+        On::Test => (test, "test rows, their labels taken for clean"),
+        On::Valid if truth.is_some() || arguments.noise.is_some() => (valid, "clean validation rows"),
+        On::Valid => (valid, "validation rows with the labels that they came with"),
     };
     let held = held.rows.into_iter().zip(held.truth).map(|(mut row, truth)| {
         row.set_label(truth);

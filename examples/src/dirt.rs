@@ -13,6 +13,9 @@ use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use std::{fs::File, path::Path, sync::Arc};
 
+/// The seed of the split that no run's seed changes.
+const SPLIT: u64 = 10;
+
 /// How much dirt to plant, as shares of the rows that are there before each step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dirt {
@@ -83,6 +86,24 @@ impl<S: Sample> Rows<S> {
             rows: order.iter().map(|&row| self.rows[row].clone()).collect(),
             truth: order.iter().map(|&row| self.truth[row]).collect(),
         }
+    }
+
+    /// Takes out a tenth of the rows, picked once and for all whatever the seed of a run.
+    #[must_use]
+    pub fn split_off_tenth(&mut self) -> Self {
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(SPLIT));
+        let (taken, left) = order.split_at_mut(self.rows.len() / 10);
+        // In the order of the file, as the rows that are left.
+        taken.sort_unstable();
+        left.sort_unstable();
+        let pick = |order: &[usize]| Self {
+            rows: order.iter().map(|&row| self.rows[row].clone()).collect(),
+            truth: order.iter().map(|&row| self.truth[row]).collect(),
+        };
+        let (tenth, rest) = (pick(taken), pick(left));
+        *self = rest;
+        tenth
     }
 
     /// Writes the rows to `shards` Parquet files in `folder`, in order, with row groups of `group` rows. Beside the

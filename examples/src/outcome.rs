@@ -100,7 +100,7 @@ impl Outcome {
         text += &format!("\n{}. {dirt}\n\n", self.task);
         text += &accounting(&self.rows, self.arable.trained).to_string();
         text += &format!(
-            "\nEach training: the same initial weights, {} optimiser steps; accuracy on {} clean {} rows.\n\n",
+            "\nEach training: the same initial weights, {} optimiser steps; accuracy on {} {}.\n\n",
             count(self.steps as u64),
             count(self.held.1 as u64),
             self.held.0

@@ -19,23 +19,26 @@ impl Account {
     /// Rows dropped for any reason.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.dropped.values().sum()
+        self.dropped.values().fold(0, |sum, &rows| sum.saturating_add(rows))
     }
 
     /// Whether every row that was read has exactly one fate.
     #[must_use]
     pub fn balances(&self) -> bool {
-        self.read == self.kept + self.dropped() + self.quarantined
+        // In 128 bits, so that no set of numbers that a file may hold wraps round to a balance.
+        let parts = [self.kept, self.quarantined].into_iter().chain(self.dropped.values().copied());
+        parts.map(u128::from).sum::<u128>() == u128::from(self.read)
     }
 }
 
 impl AddAssign<&Self> for Account {
     fn add_assign(&mut self, other: &Self) {
-        self.read += other.read;
-        self.kept += other.kept;
-        self.quarantined += other.quarantined;
+        self.read = self.read.saturating_add(other.read);
+        self.kept = self.kept.saturating_add(other.kept);
+        self.quarantined = self.quarantined.saturating_add(other.quarantined);
         for (reason, rows) in &other.dropped {
-            *self.dropped.entry(reason.clone()).or_default() += rows;
+            let sum = self.dropped.entry(reason.clone()).or_default();
+            *sum = sum.saturating_add(*rows);
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{Account, Record};
 use crate::{Error, Hash, Result};
 use serde_json::value::RawValue;
 use std::{
+    collections::HashMap,
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -23,8 +24,7 @@ struct Line<'a> {
     record: &'a RawValue,
 }
 
-/// A chain's head: what the next record is chained to. Kept with or without a file behind it, so that a state names
-/// the same head whether or not its run was recorded.
+/// A chain's head: what the next record is chained to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// The hash of the last record.
@@ -46,20 +46,15 @@ impl Chain {
     }
 }
 
-/// The ledger of a run: a chain, and the file that it is written to where the run is recorded.
+/// The ledger of a run: a chain, and the file that it is written to.
 #[derive(Debug)]
 pub struct Ledger {
     chain: Chain,
-    file: Option<(PathBuf, BufWriter<File>)>,
+    path: PathBuf,
+    file: BufWriter<File>,
 }
 
 impl Ledger {
-    /// A ledger that is kept nowhere; its chain is the same as that of a recorded one.
-    #[must_use]
-    pub const fn unrecorded(chain: Chain) -> Self {
-        Self { chain, file: None }
-    }
-
     /// A new ledger at `path`.
     ///
     /// # Errors
@@ -76,7 +71,7 @@ impl Ledger {
                 Error::io("create", path)(error)
             }
         })?;
-        Ok(Self { chain: Chain::EMPTY, file: Some((path.to_path_buf(), BufWriter::new(file))) })
+        Ok(Self { chain: Chain::EMPTY, path: path.to_path_buf(), file: BufWriter::new(file) })
     }
 
     /// Opens the ledger at `path` for a run that goes on from a checkpoint whose chain had the head `head`.
@@ -88,17 +83,17 @@ impl Ledger {
     /// [`Error::Ledger`] if the chain is broken, or has no record with that hash. [`Error::Io`].
     pub fn resume(path: &Path, head: Hash) -> Result<Self> {
         let verified = verify(path)?;
-        if head != Hash::ZERO && !verified.hashes.contains(&head) {
-            return Err(Error::Ledger {
-                path: path.to_path_buf(),
-                line: verified.chain.length,
-                what: format!("no record has the hash {head} that the checkpoint names: it belongs to another run"),
-            });
+        if head != Hash::ZERO && !verified.heads.contains(&head) {
+            let what = format!(
+                "no record that counts has the hash {head} that the checkpoint names: it belongs to another run, or to a \
+                 part of this one that a resume from an earlier checkpoint has superseded"
+            );
+            return Err(Error::Ledger { path: path.to_path_buf(), line: verified.chain.length, what });
         }
         let mut file = OpenOptions::new().write(true).open(path).map_err(Error::io("open", path))?;
         file.set_len(verified.bytes).map_err(Error::io("cut the torn end of", path))?;
         file.seek(SeekFrom::End(0)).map_err(Error::io("seek in", path))?;
-        Ok(Self { chain: verified.chain, file: Some((path.to_path_buf(), BufWriter::new(file))) })
+        Ok(Self { chain: verified.chain, path: path.to_path_buf(), file: BufWriter::new(file) })
     }
 
     /// Appends `record`.
@@ -107,16 +102,12 @@ impl Ledger {
     ///
     /// [`Error::Io`].
     pub fn append(&mut self, record: &Record) -> Result<()> {
-        let path = || self.file.as_ref().map_or_else(PathBuf::new, |(path, _)| path.clone());
-        let record =
-            serde_json::value::to_raw_value(record).map_err(|error| Error::io("write", path())(error.into()))?;
+        let record = serde_json::value::to_raw_value(record)
+            .map_err(|error| Error::io("write", self.path.as_path())(error.into()))?;
         self.chain.extend(record.get().as_bytes());
-        if let Some((path, file)) = &mut self.file {
-            let line = serde_json::to_string(&Line { hash: self.chain.head, record: &record })
-                .map_err(|error| Error::io("write", path.as_path())(error.into()))?;
-            writeln!(file, "{line}").map_err(Error::io("write", path.as_path()))?;
-        }
-        Ok(())
+        let line = serde_json::to_string(&Line { hash: self.chain.head, record: &record })
+            .map_err(|error| Error::io("write", self.path.as_path())(error.into()))?;
+        writeln!(self.file, "{line}").map_err(Error::io("write", self.path.as_path()))
     }
 
     /// Hands what was appended to the operating system, so that it outlives this process.
@@ -125,10 +116,7 @@ impl Ledger {
     ///
     /// [`Error::Io`].
     pub fn flush(&mut self) -> Result<()> {
-        match &mut self.file {
-            Some((path, file)) => file.flush().map_err(Error::io("write", path.as_path())),
-            None => Ok(()),
-        }
+        self.file.flush().map_err(Error::io("write", self.path.as_path()))
     }
 
     /// The chain as it stands.
@@ -149,7 +137,8 @@ pub struct Verified {
     pub superseded: u64,
     /// Bytes of whole records; what follows them in the file is half a line that a killed run left.
     pub bytes: u64,
-    hashes: Vec<Hash>,
+    /// The chain's head after each of `records`.
+    heads: Vec<Hash>,
 }
 
 impl Verified {
@@ -175,9 +164,9 @@ pub fn verify(path: &Path) -> Result<Verified> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let mut reader = BufReader::new(file);
     let mut verified =
-        Verified { records: Vec::new(), chain: Chain::EMPTY, superseded: 0, bytes: 0, hashes: Vec::new() };
-    // Where each counting record stands among all hashes, so that a resume can go back to it.
-    let mut places: Vec<u64> = Vec::new();
+        Verified { records: Vec::new(), chain: Chain::EMPTY, superseded: 0, bytes: 0, heads: Vec::new() };
+    // How many records counted up to each head, so that a resume can go back to it.
+    let mut places: HashMap<Hash, usize> = HashMap::from([(Hash::ZERO, 0)]);
     let mut text = Vec::new();
     loop {
         text.clear();
@@ -207,25 +196,20 @@ pub fn verify(path: &Path) -> Result<Verified> {
                 return Err(broken("the block's rows do not add up: read ≠ kept + dropped + quarantined".into()));
             }
             Record::Resumed { head, .. } => {
-                let keep = if *head == Hash::ZERO {
-                    0
-                } else {
-                    let place = verified
-                        .hashes
-                        .iter()
-                        .position(|hash| hash == head)
-                        .ok_or_else(|| broken(format!("it resumes from {head}, which no record before it has")))?;
-                    places.partition_point(|&at| at <= place as u64)
-                };
+                let keep = *places
+                    .get(head)
+                    .ok_or_else(|| broken(format!("it resumes from {head}, which no record that counts has")))?;
                 verified.superseded += (verified.records.len() - keep) as u64;
+                for superseded in verified.heads.drain(keep..) {
+                    places.remove(&superseded);
+                }
                 verified.records.truncate(keep);
-                places.truncate(keep);
             }
             _ => {}
         }
-        places.push(verified.hashes.len() as u64);
-        verified.hashes.push(line.hash);
+        verified.heads.push(line.hash);
         verified.records.push(record);
+        places.insert(line.hash, verified.records.len());
         verified.bytes += read as u64;
     }
 }
@@ -264,9 +248,6 @@ mod tests {
         assert_eq!(verified.records, records);
         assert_eq!(verified.chain, chain);
         assert_eq!((verified.account().read, verified.account().kept), (15, 12));
-        let mut unrecorded = Ledger::unrecorded(Chain::EMPTY);
-        records.iter().for_each(|record| unrecorded.append(record).unwrap());
-        assert_eq!(unrecorded.chain(), chain);
     }
 
     #[test]
@@ -325,6 +306,10 @@ mod tests {
         assert_eq!(verified.records.len(), 3);
         assert_eq!(verified.account().read, 20);
         assert!(Ledger::resume(&path, Hash::of(b"another run")).is_err());
+        // What is superseded is not revived: its records would count again without standing in the chain again.
+        let text = std::fs::read_to_string(&path).unwrap();
+        let superseded: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+        assert!(Ledger::resume(&path, superseded["hash"].as_str().unwrap().parse().unwrap()).is_err());
     }
 
     #[test]

@@ -1,20 +1,23 @@
 //! The feedback log: what training said, in columns, so that a run can be drawn again without its trainer.
 //!
-//! A log is a folder of segments, Arrow IPC streams with zstd, one for each time that the run was started. A segment is
-//! named by the first batch that it may speak of; where two segments speak of the same batch, the later one counts
-//! (a resumed run repeats batches that came after its checkpoint). A run that was killed leaves a segment without an
-//! end: its whole parts count. A batch that no segment speaks of was never reported: no signal.
+//! A log is a folder of segments, one for each time that the run was started. A segment consists of parts, each with its
+//! length, its BLAKE3 and an Arrow IPC stream with zstd. A run that was killed leaves a segment whose last part is cut
+//! off: the whole parts count. A part that is damaged is an error. A segment is named by its number and the first batch
+//! that it may speak of, and supersedes what earlier ones say from that batch on (a resumed run repeats the batches
+//! after its checkpoint). A batch that no segment speaks of was never reported: no signal.
 
-use crate::{ClassSignal, Error, Place, Position, Report, Result, Signal};
+use crate::{ClassSignal, Error, Hash, Place, Position, Report, Result, Signal};
 use arrow::{
     array::{Array, ArrayRef, Float32Array, RecordBatch, UInt32Array, UInt64Array},
     datatypes::{DataType, Field, Float32Type, Schema, SchemaRef, UInt32Type, UInt64Type},
+    error::ArrowError,
     ipc::{CompressionType, reader::StreamReader, writer::IpcWriteOptions, writer::StreamWriter},
 };
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{BufReader, BufWriter, Write},
+    io::Write,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -35,10 +38,14 @@ fn schema() -> SchemaRef {
     Arc::new(Schema::new(Vec::from(fields)))
 }
 
+/// First bytes of a segment; the digit is the format's version.
+const MAGIC: &[u8; 16] = b"arable feedback1";
+
 /// Writes one segment.
+#[derive(Debug)]
 pub struct FeedbackWriter {
     path: PathBuf,
-    writer: StreamWriter<BufWriter<File>>,
+    file: File,
     rows: Vec<(u64, Position, Signal)>,
 }
 
@@ -53,11 +60,9 @@ impl FeedbackWriter {
         // Segments are numbered in the order of their making, which is the order in which they supersede each other.
         let number = segments(folder)?.iter().filter_map(|path| numbered(path)).map(|(number, _)| number + 1).max();
         let path = folder.join(format!("{:06}-from-{first_batch:020}.arrows", number.unwrap_or(0)));
-        let file = File::create_new(&path).map_err(Error::io("create", path.clone()))?;
-        let fault = |error: arrow::error::ArrowError| Error::io("write", path.clone())(std::io::Error::other(error));
-        let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD)).map_err(fault)?;
-        let writer = StreamWriter::try_new_with_options(BufWriter::new(file), &schema(), options).map_err(fault)?;
-        Ok(Self { path, writer, rows: Vec::new() })
+        let mut file = File::create_new(&path).map_err(Error::io("create", path.clone()))?;
+        file.write_all(MAGIC).map_err(Error::io("write", path.clone()))?;
+        Ok(Self { path, file, rows: Vec::new() })
     }
 
     /// Takes down `report`. Reports come in batch order.
@@ -70,49 +75,50 @@ impl FeedbackWriter {
         if self.rows.len() >= ROWS_A_PART { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what was taken down and hands it to the operating system.
+    /// Writes what was taken down as a part, and hands it to the operating system.
     ///
     /// # Errors
     ///
     /// [`Error::Io`].
     pub fn flush(&mut self) -> Result<()> {
-        let fault =
-            |error: arrow::error::ArrowError| Error::io("write", self.path.clone())(std::io::Error::other(error));
-        if !self.rows.is_empty() {
-            let rows = std::mem::take(&mut self.rows);
-            let class = |value: fn(ClassSignal) -> f32| {
-                Arc::new(rows.iter().map(|(_, _, signal)| signal.class.map(value)).collect::<Float32Array>())
-                    as ArrayRef
-            };
-            let columns: Vec<ArrayRef> = vec![
-                Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.0))),
-                Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.1.block))),
-                Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.1.row))),
-                Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.2.loss))),
-                class(|class| class.logit_margin),
-                class(|class| class.probability_margin),
-                class(|class| class.probability),
-            ];
-            let part = RecordBatch::try_new(schema(), columns).map_err(fault)?;
-            self.writer.write(&part).map_err(fault)?;
+        if self.rows.is_empty() {
+            return Ok(());
         }
-        self.writer.get_mut().flush().map_err(Error::io("write", self.path.clone()))
-    }
-}
-
-impl std::fmt::Debug for FeedbackWriter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FeedbackWriter").field("path", &self.path).finish_non_exhaustive()
+        let rows = std::mem::take(&mut self.rows);
+        let stream =
+            encoded(&rows).map_err(|error| Error::io("write", self.path.clone())(std::io::Error::other(error)))?;
+        let mut part = (stream.len() as u64).to_le_bytes().to_vec();
+        part.extend_from_slice(&Hash::of(&stream).0);
+        part.extend_from_slice(&stream);
+        self.file.write_all(&part).map_err(Error::io("write", self.path.clone()))
     }
 }
 
 impl Drop for FeedbackWriter {
     fn drop(&mut self) {
-        // Without an end mark the whole parts still count; there is nobody left to tell.
-        drop(self.flush().and_then(|()| {
-            self.writer.finish().map_err(|error| Error::io("write", self.path.clone())(std::io::Error::other(error)))
-        }));
+        // There is nobody left to tell; what was written before still counts.
+        drop(self.flush());
     }
+}
+
+/// Rows as an Arrow IPC stream.
+fn encoded(rows: &[(u64, Position, Signal)]) -> std::result::Result<Vec<u8>, ArrowError> {
+    let class = |value: fn(ClassSignal) -> f32| {
+        Arc::new(rows.iter().map(|(_, _, signal)| signal.class.map(value)).collect::<Float32Array>()) as ArrayRef
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.0))),
+        Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.1.block))),
+        Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.1.row))),
+        Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.2.loss))),
+        class(|class| class.logit_margin),
+        class(|class| class.probability_margin),
+        class(|class| class.probability),
+    ];
+    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD))?;
+    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema(), options)?;
+    writer.write(&RecordBatch::try_new(schema(), columns)?)?;
+    writer.into_inner()
 }
 
 /// A recorded log, read whole.
@@ -144,18 +150,39 @@ impl FeedbackLog {
     }
 
     fn read_segment(&mut self, path: &Path) -> Result<()> {
-        let file = File::open(path).map_err(Error::io("read", path))?;
-        let place = || Place::shard(path.display().to_string());
-        let reader = StreamReader::try_new(BufReader::new(file), None)
-            .map_err(|error| Error::data(place(), format!("no feedback log: {error}")))?;
-        if reader.schema() != schema() {
-            return Err(Error::data(place(), "no feedback log: its columns are others"));
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let fault = |what: String| Error::data(Place::shard(path.display().to_string()), what);
+        if bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes) {
+            return Ok(());
         }
-        // The first part that cannot be read is where a killed run stopped.
-        for part in reader.map_while(std::result::Result::ok) {
-            self.take(&part).ok_or_else(|| Error::data(place(), "a part of the log has columns of other types"))?;
+        let mut rest =
+            bytes.strip_prefix(MAGIC).ok_or_else(|| fault("no feedback log, or one of another version".into()))?;
+        // A part that is cut off is where a killed run stopped.
+        while let Some((length, after)) = rest.split_first_chunk::<8>() {
+            let Some((hash, after)) = after.split_first_chunk::<32>() else { break };
+            let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+            let Some((stream, after)) = after.split_at_checked(length) else { break };
+            let at = bytes.len() - rest.len();
+            if Hash::of(stream).0 != *hash {
+                return Err(fault(format!("the part at byte {at} is damaged: its hash does not fit")));
+            }
+            // The hash says that it was written so; the decoder is not trusted with what somebody else wrote.
+            let read = catch_unwind(AssertUnwindSafe(|| self.read_part(stream)));
+            read.ok().flatten().ok_or_else(|| fault(format!("the part at byte {at} is no part of a feedback log")))?;
+            rest = after;
         }
         Ok(())
+    }
+
+    fn read_part(&mut self, stream: &[u8]) -> Option<()> {
+        let reader = StreamReader::try_new(stream, None).ok()?;
+        if reader.schema() != schema() {
+            return None;
+        }
+        for rows in reader {
+            self.take(&rows.ok()?)?;
+        }
+        Some(())
     }
 
     fn take(&mut self, part: &RecordBatch) -> Option<()> {
@@ -258,7 +285,7 @@ mod tests {
         let path = segments(folder.path()).unwrap().remove(0);
         let whole = std::fs::read(&path).unwrap();
         let mut seen = 0;
-        for length in 0..whole.len() {
+        for length in 0..=whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
             if let Ok(log) = FeedbackLog::read(&path) {
                 let count = log.iter().count();
@@ -268,6 +295,21 @@ mod tests {
             }
         }
         assert_eq!(seen, 4);
+    }
+
+    #[test]
+    fn a_damaged_part_is_an_error_and_never_a_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), 0, &[report(0, &[1.0, 2.0]), report(1, &[4.0])]);
+        let path = segments(folder.path()).unwrap().remove(0);
+        let whole = std::fs::read(&path).unwrap();
+        // The length of the part is left alone: a longer one cannot be told from a part that is cut off.
+        for at in (0..MAGIC.len()).chain(MAGIC.len() + 8..whole.len()) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x20;
+            std::fs::write(&path, &damaged).unwrap();
+            assert!(FeedbackLog::read(&path).is_err(), "byte {at}");
+        }
     }
 
     #[test]

@@ -6,14 +6,14 @@
 use super::{
     batch::{Batch, Receipt},
     meters::Meters,
-    record::Recorder,
+    record::Entry,
     schedule::{Schedule, Upcoming},
     visits::{Visit, Visits},
     window::{OpenBlock, OpenWindow, Opening, Part, gather},
     workers::{Outcome, Ticket, Work, Workers},
 };
 use crate::{
-    Draw, Error, Hash, Keep, Position, Report, Result,
+    Draw, Error, Hash, Keep, Place, Position, Report, Result,
     ledger::{Account, Record},
     recipe::OnBad,
     sample,
@@ -29,6 +29,10 @@ use std::{
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
+
+/// How many batches a user may hold unreported before the oldest counts as "no signal", where no draw depends on it:
+/// the reports of later batches wait behind it.
+const MOST_HELD: u64 = 1024;
 
 /// What a run is, beside its data: the part of the recipe that the sequencer follows.
 #[derive(Clone, Debug)]
@@ -95,6 +99,16 @@ pub(super) struct Mark {
     pub(super) next_batch: u64,
 }
 
+/// A batch on its way to the user.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) batch: Batch,
+    pub(super) mark: Mark,
+    /// What was decided since the batch before it: written down when this one is handed over, and not before, so that
+    /// a run's record does not depend on how far the sequencer had run ahead.
+    pub(super) entries: Vec<Entry>,
+}
+
 /// What a stream goes on from.
 #[derive(Debug)]
 pub(super) struct Start {
@@ -113,8 +127,6 @@ pub(super) struct Again {
     pub(super) first_batch: u64,
     pub(super) offset: usize,
     pub(super) draw: Hash,
-    pub(super) head: Option<Hash>,
-    pub(super) emitted: u64,
 }
 
 /// The sequencer.
@@ -136,12 +148,14 @@ pub(super) struct Assembler {
     next_batch: u64,
     again: Option<Again>,
     current: Option<(Arc<OpenWindow>, usize)>,
-    emitted: u64,
-    recorder: Option<Recorder>,
+    /// Whether the data epoch has filled a batch; taken for granted in the one that a run goes on in.
+    filled_in_epoch: bool,
+    /// What is to be written down once the next batch is handed over.
+    entries: Vec<Entry>,
 }
 
 impl Assembler {
-    pub(super) fn new(shared: Arc<Shared>, start: Start, threads: usize, recorder: Option<Recorder>) -> Result<Self> {
+    pub(super) fn new(shared: Arc<Shared>, start: Start, threads: usize) -> Result<Self> {
         let blocks = u32::try_from(shared.work.source.plan().blocks.len())
             .map_err(|_| Error::recipe("a plan of more than 4,294,967,295 blocks"))?;
         let schedule = Schedule { seed: shared.settings.seed, blocks, window: shared.settings.window };
@@ -160,18 +174,19 @@ impl Assembler {
             next_batch: start.next_batch,
             again: start.again,
             current: None,
-            emitted: start.again.map_or(0, |again| again.emitted),
-            recorder,
+            filled_in_epoch: start.again.is_some(),
+            entries: Vec::new(),
             shared,
         })
     }
 
     /// The next batch of this rank, and where the stream stands after it; `None` at the run's end.
-    pub(super) fn next(&mut self) -> Result<Option<(Batch, Mark)>> {
+    pub(super) fn next(&mut self) -> Result<Option<Item>> {
         loop {
             let Some(parts) = self.fill()? else { return Ok(None) };
             let number = self.next_batch;
             self.next_batch += 1;
+            self.filled_in_epoch = true;
             let settings = &self.shared.settings;
             if number % settings.world != settings.rank {
                 continue;
@@ -186,24 +201,14 @@ impl Assembler {
                 drawn.map(|drawn| (drawn.position, drawn.weight)).unzip();
             let positions: Arc<[Position]> = positions.into();
             let receipt = Receipt::new(number, Arc::clone(&positions), Arc::clone(&self.shared.inbox));
-            return Ok(Some((Batch { number, epoch, data, positions, weights, receipt }, mark)));
+            let batch = Batch { number, epoch, data, positions, weights, receipt };
+            return Ok(Some(Item { batch, mark, entries: self.take_entries() }));
         }
     }
 
-    /// Writes down how the run ended: the reports that have come in, and, unless it failed, what was handed over.
-    pub(super) fn close(&mut self, failed: bool) -> Result<()> {
-        if self.recorder.is_some() {
-            let reports = self.shared.inbox.peek_before(u64::MAX, Wait::No);
-            self.apply(reports)?;
-        }
-        let Some(recorder) = &mut self.recorder else { return Ok(()) };
-        if failed {
-            recorder.flush()
-        } else {
-            let batches = self.shared.handed_batches.load(Ordering::Acquire);
-            let trained = self.shared.handed_rows.load(Ordering::Acquire);
-            recorder.close(&Record::Closed { batches, trained })
-        }
+    /// What is to be written down since the last batch.
+    pub(super) fn take_entries(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries)
     }
 
     /// The rows of the next batch; `None` at the run's end.
@@ -242,6 +247,13 @@ impl Assembler {
     fn advance(&mut self) -> Result<bool> {
         let epochs = self.shared.epochs.load(Ordering::Relaxed);
         if let Some(again) = self.again.take() {
+            if again.epoch >= epochs {
+                return Err(Error::recipe(format!(
+                    "the state stands in data epoch {} (counted from 0) and the recipe has epochs = {epochs}: give it more \
+                     epochs to go on",
+                    again.epoch
+                )));
+            }
             let window = self.windows.get(again.window as usize).cloned().ok_or_else(|| {
                 Error::State(format!(
                     "it stands in window {} of an epoch that has {}",
@@ -261,10 +273,7 @@ impl Assembler {
             return Ok(true);
         }
         let mut next = match self.current.take() {
-            Some((window, _)) => {
-                self.emitted += window.draw.len() as u64;
-                window.opening.window + 1
-            }
+            Some((window, _)) => window.opening.window + 1,
             None => 0,
         };
         self.open_bytes = 0;
@@ -272,20 +281,22 @@ impl Assembler {
             if self.windows.is_empty() {
                 return Ok(false);
             }
-            if self.emitted == 0 && epochs == u32::MAX {
-                return Err(Error::data(
-                    crate::Place {
-                        dataset: Some(self.shared.work.source.plan().url.clone()),
-                        ..crate::Place::default()
-                    },
-                    format!(
-                        "data epoch {} emitted no row: every row was dropped, quarantined or not drawn",
-                        self.epoch
-                    ),
-                ));
+            if !self.filled_in_epoch && epochs == u32::MAX {
+                let plan = self.shared.work.source.plan();
+                let rows: u64 = lock(&self.shared.visits).account().kept;
+                let settings = &self.shared.settings;
+                let place = Place { dataset: Some(plan.url.clone()), ..Place::default() };
+                let what = format!(
+                    "data epoch {} filled no batch, and none ever would be: {rows} of {} rows are kept, a batch has {}{}",
+                    self.epoch,
+                    plan.rows(),
+                    settings.batch_size,
+                    if settings.drop_last { ", and drop_last leaves out those that are not full" } else { "" },
+                );
+                return Err(Error::data(place, what));
             }
             self.epoch += 1;
-            self.emitted = 0;
+            self.filled_in_epoch = false;
             next = 0;
             self.windows = Schedule {
                 seed: self.shared.settings.seed,
@@ -309,6 +320,9 @@ impl Assembler {
             let wait = if self.shared.policy.reads_signals() { Wait::ForAll } else { Wait::No };
             self.top_up();
             let meters = Arc::clone(&self.shared.meters);
+            if wait == Wait::No {
+                self.shared.inbox.give_up_before(watermark.saturating_sub(MOST_HELD));
+            }
             let reports = Meters::time(&meters.wait_feedback, || self.shared.inbox.peek_before(watermark, wait));
             self.apply(reports)?;
         }
@@ -322,10 +336,9 @@ impl Assembler {
             if window == 0 && again.is_none() {
                 self.parameters = Arc::new(shared.policy.fit(&self.table, &classes, self.epoch));
                 let bytes = self.parameters.to_bytes();
-                if let Some(recorder) = &mut self.recorder
-                    && !bytes.is_empty()
-                {
-                    recorder.append(&Record::Fitted { epoch: self.epoch, parameters: Hash::of(&bytes) })?;
+                if !bytes.is_empty() {
+                    let parameters = Hash::of(&bytes);
+                    self.entries.push(Entry::Decision(Record::Fitted { epoch: self.epoch, parameters }));
                 }
             }
             let positions: Vec<Position> =
@@ -352,13 +365,9 @@ impl Assembler {
                     self.epoch
                 )));
             }
-            let mut head = again.and_then(|again| again.head);
-            if let Some(recorder) = &mut self.recorder
-                && again.is_none()
-            {
+            if again.is_none() {
                 let rows = draw.len() as u64;
-                head = Some(recorder.append(&Record::Draw { epoch: self.epoch, window, first_batch, rows, hash })?);
-                recorder.flush()?;
+                self.entries.push(Entry::Decision(Record::Draw { epoch: self.epoch, window, first_batch, rows, hash }));
             }
             let opening = Opening {
                 epoch: self.epoch,
@@ -369,8 +378,6 @@ impl Assembler {
                 parameters: Arc::clone(&self.parameters),
                 visits: lock(&shared.visits).len(),
                 draw: hash,
-                head,
-                emitted: self.emitted,
             };
             OpenWindow::new(opening, open, draw)
         })
@@ -378,18 +385,16 @@ impl Assembler {
 
     /// Lets `reports`, the next ones in the inbox, enter the values.
     fn apply(&mut self, reports: Vec<Report>) -> Result<()> {
-        let (Some(first), Some(last)) = (reports.first(), reports.last()) else { return Ok(()) };
-        let (from, to) = (first.batch, last.batch + 1);
+        let Some(last) = reports.last() else { return Ok(()) };
+        let to = last.batch + 1;
         // A state may be taken at any moment: a report is never in neither place.
         lock(&self.shared.recent).extend(reports.iter().cloned());
         drop(self.shared.inbox.take_before(to, Wait::No));
         for report in &reports {
             self.table.apply(report)?;
         }
-        if let Some(recorder) = &mut self.recorder {
-            recorder.feedback(&reports, from, to)?;
-        }
         self.applied = to;
+        self.entries.push(Entry::Feedback(reports));
         Ok(())
     }
 
@@ -480,10 +485,11 @@ impl Assembler {
                     keep: Arc::clone(&keep),
                     account: account.clone(),
                     classes,
+                    fault: None,
                     remembered,
                 });
                 drop(visits);
-                self.record(&Record::Block { block, content, account, fault: None })?;
+                self.entries.push(Entry::Decision(Record::Block { block, content, account, fault: None }));
                 Ok(Some(OpenBlock { block, data, keep, kept_only: false }))
             }
             (Ok(_), _) => Err(Error::State(format!("block {block} was read for another pass than it was asked for"))),
@@ -491,10 +497,12 @@ impl Assembler {
                 if self.shared.settings.on_bad_block == OnBad::Quarantine =>
             {
                 tracing::warn!("quarantined: {fault}");
-                let fault = fault.to_string();
                 match visit {
-                    Some(_) => self.record(&Record::Lost { epoch: self.epoch, block, fault })?,
-                    None => self.quarantine(block, fault)?,
+                    Some(_) => {
+                        let fault = without_place(&fault);
+                        self.entries.push(Entry::Decision(Record::Lost { epoch: self.epoch, block, fault }));
+                    }
+                    None => self.quarantine(block, &fault),
                 }
                 Ok(None)
             }
@@ -503,22 +511,33 @@ impl Assembler {
     }
 
     /// Sets a block aside that could not be read at its first pass; its rows are counted from the plan.
-    fn quarantine(&mut self, block: u32, fault: String) -> Result<()> {
+    fn quarantine(&mut self, block: u32, fault: &Error) {
         let rows = self.shared.work.source.plan().blocks.get(block as usize).map_or(0, |block| block.rows);
         let account = Account { read: u64::from(rows), quarantined: u64::from(rows), ..Account::default() };
         let mut visits = lock(&self.shared.visits);
         let remembered = visits.memory.visits();
         let keep = Arc::new(Keep::from_fn(rows, |_| false));
-        visits.push(Visit { block, hashes: Vec::new(), keep, account: account.clone(), classes: None, remembered });
+        visits.push(Visit {
+            block,
+            hashes: Vec::new(),
+            keep,
+            account: account.clone(),
+            fault: Some(fault.to_string()),
+            classes: None,
+            remembered,
+        });
         drop(visits);
-        self.record(&Record::Block { block, content: None, account, fault: Some(fault) })
+        let fault = Some(without_place(fault));
+        self.entries.push(Entry::Decision(Record::Block { block, content: None, account, fault }));
     }
+}
 
-    fn record(&mut self, record: &Record) -> Result<()> {
-        match &mut self.recorder {
-            Some(recorder) => recorder.append(record).map(drop),
-            None => Ok(()),
-        }
+/// What is at fault without the path of the file: a ledger names blocks, and is the same wherever the data lie.
+fn without_place(fault: &Error) -> String {
+    match fault {
+        Error::Data { what, .. } => what.clone(),
+        Error::Io { action, source, .. } => format!("cannot {action} the file: {source}"),
+        other => other.to_string(),
     }
 }
 

@@ -21,16 +21,22 @@ pub use meters::Timings;
 pub use open::StreamBuilder;
 pub use state::State;
 
-use crate::{Error, Plan, Recipe, Report, Result, ledger::Account, value::Table};
+use crate::{
+    Error, Hash, Plan, Recipe, Report, Result,
+    ledger::{Account, Record},
+    value::Table,
+};
 use arrow::datatypes::SchemaRef;
-use assemble::{Assembler, Mark, Shared, lock};
+use assemble::{Assembler, Item, Mark, Shared, lock};
 use crossbeam::channel::{Receiver, bounded};
 use meters::Meters;
+use record::{Entry, Recorder};
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
 };
+use visits::Visits;
 
 /// A stream of weighted batches.
 ///
@@ -43,7 +49,10 @@ pub struct Stream {
     folder: Option<PathBuf>,
     /// The sequencer, until the first batch is asked for; then it has a thread of its own.
     idle: Option<Box<Assembler>>,
-    queue: Option<Receiver<Result<(Batch, Mark)>>>,
+    queue: Option<Receiver<Result<Item>>>,
+    recorder: Option<Recorder>,
+    /// The ledger's head when the window that the stream stands in had been written down.
+    head: Option<Hash>,
     /// Gives the sequencer back, and whether it failed.
     thread: Option<JoinHandle<(Box<Assembler>, bool)>>,
     /// The state that this stream began with.
@@ -130,13 +139,24 @@ impl Stream {
     #[must_use]
     pub fn account(&self) -> Account {
         let visits = lock(&self.shared.visits);
-        let length = match &self.mark {
+        let mut sum = Account::default();
+        visits.prefix(self.visited(&visits)).iter().for_each(|visit| sum += &visit.account);
+        sum
+    }
+
+    /// Why blocks were set aside as a whole, in the order in which the stream came upon them, each with its place.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let visits = lock(&self.shared.visits);
+        visits.prefix(self.visited(&visits)).iter().filter_map(|visit| visit.fault.clone()).collect()
+    }
+
+    /// How many first passes the batches handed over have needed.
+    fn visited(&self, visits: &Visits) -> usize {
+        match &self.mark {
             Some(mark) if !self.ended => mark.opening.visits,
             _ => visits.len(),
-        };
-        let mut sum = Account::default();
-        visits.prefix(length).iter().for_each(|visit| sum += &visit.account);
-        sum
+        }
     }
 
     /// The trajectories, with every report that has come in so far for batches up to the first that is missing.
@@ -189,7 +209,7 @@ impl Stream {
     /// None at present; a state that is written elsewhere may fail.
     pub fn state(&self) -> Result<State> {
         match &self.mark {
-            Some(mark) => State::at(mark, &self.begun, &self.shared, self.trained()),
+            Some(mark) => State::at(mark, &self.begun, &self.shared, self.trained(), self.head),
             None => Ok(self.begun.clone()),
         }
     }
@@ -217,13 +237,23 @@ impl Stream {
     /// Waits for the sequencer to end and writes down how the run ended.
     fn close(&mut self) -> Result<()> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        match thread.join() {
-            Ok((mut assembler, failed)) => assembler.close(failed),
-            Err(_) => Err(Error::State("the sequencer panicked; this is a fault of Arable's".into())),
+        let (mut assembler, failed) =
+            thread.join().map_err(|_| Error::State("the sequencer panicked; this is a fault of Arable's".into()))?;
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+        if self.ended {
+            recorder.write(assembler.take_entries())?;
         }
+        // What the sequencer decided for batches that nobody took did not happen.
+        let batches = self.shared.handed_batches.load(Ordering::Acquire);
+        let mut last = vec![Entry::Feedback(self.shared.reports(recorder.reported(), batches))];
+        if !failed {
+            let trained = self.shared.handed_rows.load(Ordering::Acquire);
+            last.push(Entry::Decision(Record::Closed { batches, trained }));
+        }
+        recorder.write(last)
     }
 
-    fn hand_over(&mut self, batch: &Batch, mark: Mark) -> Result<()> {
+    fn hand_over(&mut self, Item { batch, mark, entries }: Item) -> Result<Batch> {
         while self.registered <= batch.number {
             self.shared.inbox.register(self.registered)?;
             if self.registered < batch.number {
@@ -239,7 +269,11 @@ impl Stream {
         self.shared.handed_batches.store(mark.next_batch, Ordering::Release);
         self.shared.handed_rows.fetch_add(batch.len() as u64, Ordering::AcqRel);
         self.mark = Some(mark);
-        Ok(())
+        if let (Some(recorder), false) = (&mut self.recorder, entries.is_empty()) {
+            recorder.write(entries)?;
+            self.head = Some(recorder.head());
+        }
+        Ok(batch)
     }
 }
 
@@ -251,7 +285,7 @@ impl Iterator for Stream {
             return Some(Err(fault));
         }
         match self.queue.as_ref()?.recv() {
-            Ok(Ok((batch, mark))) => Some(self.hand_over(&batch, mark).map(|()| batch)),
+            Ok(Ok(item)) => Some(self.hand_over(item)),
             Ok(Err(fault)) => {
                 self.queue = None;
                 Some(Err(fault))

@@ -5,7 +5,7 @@ use super::{
     assemble::{Settings, Shared},
     block_rows,
     meters::Meters,
-    record::Recorder,
+    record::{self, Recorder},
     state::State,
     workers::{BeforeRead, Work},
 };
@@ -146,8 +146,9 @@ impl StreamBuilder {
         let window = match (&self.resume, recipe.stream.window) {
             (Some(state), _) => state.window,
             (None, Some(window)) => window,
-            (None, None) => derived_window(plan, memory),
+            (None, None) => derived_window(plan, memory.saturating_sub(beside(plan, cleaner.remembers()))),
         };
+        let budget = memory.saturating_sub(beside(plan, cleaner.remembers()));
         let spare = check_memory(&recipe, plan, window, cleaner.remembers())?;
         let keep_in_memory = plan.blocks.iter().map(|block| block.decoded_bytes).sum::<u64>() <= spare;
 
@@ -174,6 +175,13 @@ impl StreamBuilder {
         restore(&inbox, start.applied, begun.next_batch, reports)?;
         let recorder = match &self.folder {
             None => None,
+            Some(folder) if begun.opening.is_some() && !folder.join(record::LEDGER).exists() => {
+                return Err(Error::recipe(format!(
+                    "`{}` holds no ledger: a run that goes on from a state is recorded in the folder of the run that the \
+                     state was taken from",
+                    folder.display()
+                )));
+            }
             Some(folder) => Some(match &begun.opening {
                 None => Recorder::begin(folder, &opened(&recipe, &begun, plan, window))?,
                 Some(opening) => {
@@ -209,7 +217,7 @@ impl StreamBuilder {
                 on_bad_row: recipe.stream.on_bad_row,
                 rank: u64::from(recipe.rank),
                 world: u64::from(recipe.world),
-                budget: memory,
+                budget,
                 keep_in_memory,
             },
             inbox: Arc::new(inbox),
@@ -222,13 +230,15 @@ impl StreamBuilder {
             meters,
         });
         let threads = recipe.stream.threads as usize;
-        let assembler = super::Assembler::new(Arc::clone(&shared), start, threads, recorder)?;
+        let assembler = super::Assembler::new(Arc::clone(&shared), start, threads)?;
         Ok(Stream {
             shared,
             recipe,
             folder: self.folder,
             idle: Some(Box::new(assembler)),
             queue: None,
+            recorder,
+            head: begun.opening.as_ref().and_then(|opening| opening.head),
             thread: None,
             mark: None,
             ended: false,
@@ -275,10 +285,16 @@ fn opened(recipe: &Recipe, begun: &State, plan: &Plan, window: u32) -> Record {
     }
 }
 
-/// As many blocks as half of the budget holds: the other half is for those on their way.
+/// Bytes that values and duplicate index take beside the blocks.
+fn beside(plan: &Plan, remembers: bool) -> u64 {
+    let row = VALUE_BYTES + if remembers { INDEX_BYTES } else { 0 };
+    plan.rows().saturating_mul(row)
+}
+
+/// As many blocks as half of what is left for blocks holds: the other half is for those on their way.
 fn derived_window(plan: &Plan, memory: u64) -> u32 {
     let largest = largest_block(plan).max(1);
-    let fit = (memory / 2 / largest).max(1);
+    let fit = (memory.saturating_sub(largest).min(memory / 2) / largest).max(1);
     let all = plan.blocks.len().max(1) as u64;
     u32::try_from(fit.min(all)).unwrap_or(u32::MAX)
 }

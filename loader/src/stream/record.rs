@@ -2,7 +2,7 @@
 
 use crate::{
     Hash, Report, Result,
-    ledger::{Chain, FeedbackWriter, Ledger, Record},
+    ledger::{FeedbackWriter, Ledger, Record},
 };
 use std::path::Path;
 
@@ -16,6 +16,16 @@ pub(super) const FEEDBACK: &str = "feedback";
 pub(super) struct Recorder {
     ledger: Ledger,
     feedback: FeedbackWriter,
+    reported: u64,
+}
+
+/// What is to be written down.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// A decision.
+    Decision(Record),
+    /// These reports entered the values, in batch order.
+    Feedback(Vec<Report>),
 }
 
 impl Recorder {
@@ -25,7 +35,7 @@ impl Recorder {
         let mut ledger = Ledger::create(&folder.join(LEDGER))?;
         ledger.append(opened)?;
         ledger.flush()?;
-        Ok(Self { ledger, feedback: FeedbackWriter::create(&folder.join(FEEDBACK), 0)? })
+        Ok(Self { ledger, feedback: FeedbackWriter::create(&folder.join(FEEDBACK), 0)?, reported: 0 })
     }
 
     /// Goes on with the run in `folder` from a checkpoint that stands before batch `batch`, whose window was opened
@@ -34,18 +44,24 @@ impl Recorder {
         let mut ledger = Ledger::resume(&folder.join(LEDGER), head)?;
         ledger.append(&Record::Resumed { head, batch })?;
         ledger.flush()?;
-        Ok(Self { ledger, feedback: FeedbackWriter::create(&folder.join(FEEDBACK), applied)? })
+        Ok(Self { ledger, feedback: FeedbackWriter::create(&folder.join(FEEDBACK), applied)?, reported: applied })
     }
 
-    /// Appends to the ledger; the new head.
-    pub(super) fn append(&mut self, record: &Record) -> Result<Hash> {
-        self.ledger.append(record)?;
-        let Chain { head, .. } = self.ledger.chain();
-        Ok(head)
+    /// Writes `entries` down and hands them to the operating system.
+    pub(super) fn write(&mut self, entries: Vec<Entry>) -> Result<()> {
+        for entry in entries {
+            match entry {
+                Entry::Decision(record) => self.ledger.append(&record)?,
+                Entry::Feedback(reports) => self.feedback(&reports)?,
+            }
+        }
+        self.ledger.flush()?;
+        self.feedback.flush()
     }
 
-    /// Takes down that `reports`, of batches `from..to`, entered the values.
-    pub(super) fn feedback(&mut self, reports: &[Report], from: u64, to: u64) -> Result<()> {
+    /// Takes down that `reports` entered the values.
+    fn feedback(&mut self, reports: &[Report]) -> Result<()> {
+        let (Some(first), Some(last)) = (reports.first(), reports.last()) else { return Ok(()) };
         let mut hasher = blake3::Hasher::new();
         let mut rows = 0;
         for report in reports {
@@ -67,19 +83,18 @@ impl Recorder {
             rows += report.rows.len() as u64;
             self.feedback.append(report)?;
         }
+        self.reported = last.batch + 1;
         let hash = Hash(*hasher.finalize().as_bytes());
-        self.ledger.append(&Record::Feedback { from, to, rows, hash })
+        self.ledger.append(&Record::Feedback { from: first.batch, to: self.reported, rows, hash })
     }
 
-    /// Hands everything to the operating system.
-    pub(super) fn flush(&mut self) -> Result<()> {
-        self.ledger.flush()?;
-        self.feedback.flush()
+    /// The ledger's head.
+    pub(super) const fn head(&self) -> Hash {
+        self.ledger.chain().head
     }
 
-    /// Appends the last record.
-    pub(super) fn close(&mut self, record: &Record) -> Result<()> {
-        self.ledger.append(record)?;
-        self.flush()
+    /// The first batch whose report is not written down yet.
+    pub(super) const fn reported(&self) -> u64 {
+        self.reported
     }
 }

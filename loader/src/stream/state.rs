@@ -18,6 +18,9 @@ use std::{fmt, io::Write, path::Path, sync::Arc};
 /// First bytes of a state's file; the digit is the format's version.
 const MAGIC: &[u8; 16] = b"arable state  1\n";
 
+/// The most batches between the newest report in the values and the next batch: a window's, and the feedback lag.
+const MOST_PENDING: u64 = 1 << 32;
+
 /// Where a stream stands: what [`super::Stream::state`] gives and [`super::StreamBuilder::resume`] takes.
 #[derive(Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct State {
@@ -39,7 +42,6 @@ pub(super) struct OpeningState {
     pub(super) offset: u64,
     pub(super) first_batch: u64,
     pub(super) applied: u64,
-    pub(super) emitted: u64,
     pub(super) draw: Hash,
     pub(super) head: Option<Hash>,
     #[serde(with = "serde_bytes")]
@@ -61,6 +63,7 @@ struct VisitState {
     #[serde(with = "serde_bytes")]
     keep: Vec<u8>,
     account: Account,
+    fault: Option<String>,
     classes: Option<Vec<u32>>,
     remembered: u32,
 }
@@ -136,8 +139,8 @@ impl State {
         Self::from_bytes(&std::fs::read(path).map_err(Error::io("read", path))?)
     }
 
-    /// The state of a stream that stands at `mark`.
-    pub(super) fn at(mark: &Mark, template: &Self, shared: &Shared, trained: u64) -> Result<Self> {
+    /// The state of a stream that stands at `mark`, with the ledger's head where the run is recorded.
+    pub(super) fn at(mark: &Mark, template: &Self, shared: &Shared, trained: u64, head: Option<Hash>) -> Result<Self> {
         let opening = &mark.opening;
         let visits = lock(&shared.visits);
         let prefix = visits.prefix(opening.visits);
@@ -159,9 +162,8 @@ impl State {
                 offset: mark.offset as u64,
                 first_batch: opening.first_batch,
                 applied: opening.applied,
-                emitted: opening.emitted,
                 draw: opening.draw,
-                head: opening.head,
+                head,
                 table: opening.table.to_bytes(),
                 parameters: opening.parameters.to_bytes(),
                 visits,
@@ -199,6 +201,14 @@ impl State {
         if !opening.memory.is_empty() {
             visits.memory = Memory::from_bytes(&opening.memory)?;
         }
+        // One slot is kept for each of these batches, so a damaged number must not ask for more than there can be.
+        let pending = self.next_batch.saturating_sub(opening.applied);
+        if self.next_batch < opening.applied || pending > MOST_PENDING {
+            return Err(Error::State(format!(
+                "it stands before batch {} with the reports of batches before {} in the values",
+                self.next_batch, opening.applied
+            )));
+        }
         let start = Start {
             table: Table::from_bytes(block_rows, &opening.table)?,
             parameters: Arc::new(Parameters::from_bytes(&opening.parameters)?),
@@ -210,8 +220,6 @@ impl State {
                 first_batch: opening.first_batch,
                 offset: usize::try_from(opening.offset).unwrap_or(usize::MAX),
                 draw: opening.draw,
-                head: opening.head,
-                emitted: opening.emitted,
             }),
         };
         let reports = postcard::from_bytes(&opening.reports).map_err(unreadable)?;
@@ -235,7 +243,7 @@ impl fmt::Debug for State {
         if let Some(opening) = &self.opening {
             let place = (opening.epoch, opening.window, opening.offset);
             text.field("epoch, window, offset", &place).field("first_batch", &opening.first_batch);
-            text.field("applied", &opening.applied).field("emitted", &opening.emitted).field("draw", &opening.draw);
+            text.field("applied", &opening.applied).field("draw", &opening.draw);
             // What is long is shown by its hash: enough to see which part of two states differs.
             text.field("table", &Hash::of(&opening.table)).field("parameters", &Hash::of(&opening.parameters));
             text.field("visits", &opening.visits.len()).field("memory", &Hash::of(&opening.memory));
@@ -252,6 +260,7 @@ impl From<&Visit> for VisitState {
             hashes: visit.hashes.iter().map(|hash| hash.0).collect(),
             keep: visit.keep.as_bytes().to_vec(),
             account: visit.account.clone(),
+            fault: visit.fault.clone(),
             classes: visit.classes.clone(),
             remembered: visit.remembered,
         }
@@ -270,6 +279,7 @@ impl VisitState {
             hashes: self.hashes.iter().map(|&hash| Hash(hash)).collect(),
             keep: Arc::new(keep),
             account: self.account.clone(),
+            fault: self.fault.clone(),
             classes: self.classes.clone(),
             remembered: self.remembered,
         })

@@ -11,6 +11,8 @@ pub(super) struct Visit {
     pub(super) hashes: Vec<Hash>,
     pub(super) keep: Arc<Keep>,
     pub(super) account: Account,
+    /// Why the block was set aside as a whole, if it was.
+    pub(super) fault: Option<String>,
     /// The class of each row, where the policy asks for it.
     pub(super) classes: Option<Vec<u32>>,
     /// How many visits of judged blocks the cleaner's memory had seen after this one.
@@ -48,6 +50,13 @@ impl Visits {
     /// The first `length` visits.
     pub(super) fn prefix(&self, length: usize) -> &[Visit] {
         &self.list[..length.min(self.list.len())]
+    }
+
+    /// What became of the rows of all blocks that were visited.
+    pub(super) fn account(&self) -> Account {
+        let mut sum = Account::default();
+        self.list.iter().for_each(|visit| sum += &visit.account);
+        sum
     }
 
     pub(super) fn len(&self) -> usize {

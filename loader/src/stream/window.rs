@@ -25,10 +25,6 @@ pub(super) struct Opening {
     pub(super) visits: usize,
     /// BLAKE3 over positions and weights of the draw.
     pub(super) draw: Hash,
-    /// The ledger's head after the draw was written down, where the run is recorded.
-    pub(super) head: Option<Hash>,
-    /// Rows that the data epoch emitted before this window.
-    pub(super) emitted: u64,
 }
 
 /// One block of an open window.

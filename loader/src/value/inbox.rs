@@ -99,8 +99,8 @@ impl Inbox {
     /// Brings in a report, from any thread, in any order.
     ///
     /// # Errors
-    /// [`Error::Feedback`] if the batch was never handed out, already has a report, was already taken, or came after
-    /// patience had ended.
+    /// [`Error::Feedback`] if the batch was never handed out, already has a report, was already taken, or was given up
+    /// before.
     pub fn submit(&self, report: Report) -> Result<()> {
         let mut state = self.lock();
         let batch = report.batch;
@@ -109,8 +109,8 @@ impl Inbox {
                 // Too late, but it shows that the trainer lives, so the next ones are waited for.
                 state.silent = false;
                 format!(
-                    "it came after {:?} in which nothing was reported, and counts as no signal; settle every batch, \
-                     or give the stream more patience",
+                    "it came too late, after {:?} in which nothing was reported or long after the batches around it, and \
+                     counts as no signal; settle every batch soon, or give the stream more patience",
                     self.patience
                 )
             } else {
@@ -159,6 +159,24 @@ impl Inbox {
             state = self.wait_for_all(state, batch);
         }
         state.slots.iter().map_while(Option::as_ref).take_while(|report| report.batch < batch).cloned().collect()
+    }
+
+    /// Counts every batch below `batch` that was handed out and is not reported as "no signal", without a wait: for
+    /// those whose draws do not depend on reports, so that one batch that is held for ever does not keep all later
+    /// reports waiting behind it.
+    pub fn give_up_before(&self, batch: u64) {
+        let mut state = self.lock();
+        let first = state.taken;
+        let mut last = None;
+        for (number, slot) in (first..batch).zip(&mut state.slots) {
+            if slot.is_none() {
+                *slot = Some(Report::none(number));
+                last = Some(number);
+            }
+        }
+        if let Some(last) = last {
+            state.given_up_below = last + 1;
+        }
     }
 
     /// The first batch that a blocked [`take_before`](Self::take_before) lacks: a trainer that holds its report back,

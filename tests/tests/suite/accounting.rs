@@ -86,5 +86,12 @@ fn a_training_on_data_of_which_nothing_is_kept_is_an_error() {
     let mut stream = open(&data.recipe("", nothing)).unwrap();
     stream.endless();
     let error = stream.next().unwrap().unwrap_err().to_string();
-    assert!(error.contains("emitted no row"), "{error}");
+    assert!(error.contains("0 of 120 rows are kept"), "{error}");
+
+    // Rows are kept, but never enough for a batch that may not be left out.
+    let few = Data::new(Format::Parquet, 1, 60, 20);
+    let mut stream = open(&few.recipe("", "[batch]\nsize = 64\ndrop_last = true")).unwrap();
+    stream.endless();
+    let error = stream.next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("60 of 60 rows are kept") && error.contains("drop_last"), "{error}");
 }

@@ -103,3 +103,30 @@ fn too_little_memory_is_refused_with_the_arithmetic() {
         assert!(ran.err.contains(word), "`{word}` is missing in {}", ran.err);
     }
 }
+
+#[test]
+fn a_reader_that_has_heard_enough_is_no_fault() {
+    use std::process::Stdio;
+    let data = Data::new(Format::Parquet, 1, 20, 10);
+    let mut child = arable_tests::arable_command(ARABLE)
+        .args(["inspect", &data.url()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn a_call_that_names_files_that_are_not_there_is_status_2() {
+    let data = Data::new(Format::Parquet, 1, 20, 10);
+    let recipe = data.recipe("", "").display().to_string();
+    let file = |name: &str| data.folder.path().join(name).display().to_string();
+    assert_eq!(arable(ARABLE, ["stream", &recipe, "--resume", &file("nothing")]).status, 2);
+    assert_eq!(arable(ARABLE, ["stream", &recipe, "--feedback", &file("nothing")]).status, 2);
+    assert_eq!(arable(ARABLE, ["stream", &recipe, "--stop-after", "1", "--save-state", &file("state")]).status, 0);
+    let ran = arable(ARABLE, ["stream", &recipe, "--resume", &file("state"), "--record", &file("new")]);
+    assert_eq!(ran.status, 2, "{ran:?}");
+}

@@ -43,6 +43,7 @@ fn a_flipped_bit_stops_the_stream_with_its_place_or_is_quarantined_with_its_bloc
         assert!(ids.iter().all(|id| !(200..250).contains(id)), "no row of the damaged block is emitted");
         assert_eq!(ids.len(), 2 * 550);
         assert_eq!(stream.account().quarantined, 50);
+        assert!(stream.faults()[0].contains("part-01.parquet"), "{:?}", stream.faults());
         assert!(stream.account().balances());
     }
 }

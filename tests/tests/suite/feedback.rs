@@ -83,3 +83,35 @@ fn values_hold_what_was_reported() {
     }
     assert!(table.len() > 700);
 }
+
+/// A run that is stopped writes down what was handed over, however far the sequencer had run ahead: the same every time.
+#[test]
+fn the_record_of_a_stopped_run_does_not_depend_on_timing() {
+    let data = Data::new(Format::Parquet, 3, 250, 40);
+    let mut chains = Vec::new();
+    for run in 0..6 {
+        let folder = data.folder.path().join(format!("stopped-{run}"));
+        let recipe = Recipe::from_toml_file(recipe_file(&data)).unwrap().threads(1 + run % 3);
+        let mut stream = Stream::builder(recipe).record(&folder).open().unwrap();
+        train(&mut stream, 57);
+        let account = stream.account();
+        drop(stream);
+        let verified = ledger::verify(&folder.join("ledger.jsonl")).unwrap();
+        assert_eq!(verified.account(), account);
+        chains.push(verified.chain);
+    }
+    assert!(chains.windows(2).all(|pair| pair[0] == pair[1]), "{chains:?}");
+}
+
+/// One batch that is held for ever does not keep the reports of all later ones from being used.
+#[test]
+fn a_batch_that_is_held_does_not_stop_the_feedback() {
+    let data = Data::new(Format::Parquet, 3, 250, 40);
+    let mut stream = Recipe::new(data.url()).batch_size(4).epochs(12).open().unwrap();
+    let held = stream.next().unwrap().unwrap();
+    train(&mut stream, 2_000);
+    let seen =
+        stream.values().unwrap().iter().map(|(_, trajectory)| u64::from(trajectory.presentations())).sum::<u64>();
+    assert!(seen > 1_000, "{seen} presentations reached the values");
+    assert!(held.receipt.report(&[arable_tests::signal(0, held.positions[0]); 4]).is_err(), "it comes too late");
+}

@@ -2,7 +2,7 @@
 
 use super::Output;
 use arable_loader::{
-    Error, Result,
+    Error, Place, Result,
     report::{
         Align, ColumnProfile, Profile, Progress, Table,
         numbers::{bytes, count},
@@ -40,18 +40,27 @@ impl Inspect {
     pub(crate) fn run(self) -> Result<()> {
         let mut texts = Vec::new();
         let mut results = Vec::new();
+        // What was found is worth seeing, and the exit status has to say that the data are at fault.
+        let mut fault = None;
         for url in &self.url {
-            let (text, json) = self.look(url)?;
+            let (text, json, bad_blocks) = self.look(url)?;
             texts.push(text);
             results.push(json);
+            if let Some(what) = bad_blocks {
+                let place = Place { dataset: Some(url.clone()), ..Place::default() };
+                fault = Some(Error::data(place, what));
+            }
         }
         let json = if results.len() == 1 { results.remove(0) } else { serde_json::Value::Array(results) };
         let json = if json.is_array() { serde_json::json!({ "datasets": json }) } else { json };
-        self.output.print(&texts.join("\n"), &json);
-        Ok(())
+        self.output.print(&texts.join("\n"), &json)?;
+        match fault {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
     }
 
-    fn look(&self, url: &str) -> Result<(String, serde_json::Value)> {
+    fn look(&self, url: &str) -> Result<(String, serde_json::Value, Option<String>)> {
         let options = source::Options {
             url: url.to_owned(),
             format: self.format.as_deref().map(str::parse).transpose()?,
@@ -146,15 +155,9 @@ impl Inspect {
         if let Some(manifest) = manifest {
             text += &format!("\nwrote {}\n", manifest.path.display());
         }
-        if !faults.is_empty() {
-            // What was found is worth seeing, and the exit status has to say that the data are at fault.
-            self.output.print(&text, &json);
-            return Err(Error::data(
-                arable_loader::Place { dataset: Some(url.to_owned()), ..arable_loader::Place::default() },
-                format!("{} of {} blocks could not be read", faults.len(), plan.blocks.len()),
-            ));
-        }
-        Ok((text, json))
+        let bad_blocks =
+            (!faults.is_empty()).then(|| format!("{} of {} blocks could not be read", faults.len(), plan.blocks.len()));
+        Ok((text, json, bad_blocks))
     }
 }
 

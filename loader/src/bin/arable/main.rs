@@ -6,9 +6,12 @@
 mod inspect;
 mod stream;
 
-use arable_loader::{Error, report::ProgressMode};
+use arable_loader::{Error, Result, report::ProgressMode};
 use clap::{Args, Parser, Subcommand};
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 /// Streams, cleans, values and weights training data; shows what a stream would do.
 #[derive(Parser)]
@@ -43,13 +46,14 @@ impl Output {
     }
 
     /// Prints the result: text unless it is not wanted, JSON where it is.
-    #[expect(clippy::print_stdout, reason = "this is where results go")]
-    fn print(self, text: &str, json: &serde_json::Value) {
-        if self.json {
-            println!("{json}");
-        } else if !self.quiet {
-            print!("{text}");
-        }
+    fn print(self, text: &str, json: &serde_json::Value) -> Result<()> {
+        let mut out = io::stdout().lock();
+        let printed = match (self.json, self.quiet) {
+            (true, _) => writeln!(out, "{json}"),
+            (false, true) => Ok(()),
+            (false, false) => write!(out, "{text}"),
+        };
+        printed.and_then(|()| out.flush()).map_err(Error::io("write", "standard output"))
     }
 }
 

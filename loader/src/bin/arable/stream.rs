@@ -63,10 +63,10 @@ impl Walk {
         if let Some(threads) = self.threads {
             recipe = recipe.threads(threads);
         }
-        let feedback = self.feedback.as_deref().map(FeedbackLog::read).transpose()?;
+        let feedback = self.feedback.as_deref().map(FeedbackLog::read).transpose().map_err(not_there)?;
         let mut builder = Stream::builder(recipe);
         if let Some(path) = &self.resume {
-            builder = builder.resume(State::load(path)?);
+            builder = builder.resume(State::load(path).map_err(not_there)?);
         }
         if let Some(folder) = &self.record {
             builder = builder.record(folder);
@@ -101,8 +101,15 @@ impl Walk {
         }
         let seconds = start.elapsed().as_secs_f64();
         let (text, json) = summary(&stream, seconds, walked, stream.trained() - already, first_batch);
-        self.output.print(&text, &json);
-        Ok(())
+        self.output.print(&text, &json)
+    }
+}
+
+/// A file that the call names and that is not there is a fault of the call.
+fn not_there(fault: Error) -> Error {
+    match &fault {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Error::recipe(fault.to_string()),
+        _ => fault,
     }
 }
 
@@ -173,6 +180,7 @@ fn summary(stream: &Stream, seconds: f64, batches: u64, rows: u64, first_batch: 
             "wait_consumer": timings.wait_consumer.as_secs_f64(),
         },
         "plan": stream.plan().hash(),
+        "faults": stream.faults(),
         "ledger": stream.ledger(),
     });
     let mut text = accounting(&account, rows).to_string();
@@ -194,6 +202,9 @@ fn summary(stream: &Stream, seconds: f64, batches: u64, rows: u64, first_batch: 
         duration(timings.wait_feedback),
         duration(timings.wait_consumer),
     );
+    for fault in stream.faults() {
+        text += &format!("quarantined: {fault}\n");
+    }
     if let Some(ledger) = stream.ledger() {
         text += &format!("written down in {}\n", ledger.display());
     }
