@@ -6,6 +6,7 @@
 use super::{
     classes::Classes,
     denoise::Denoise,
+    infobatch::InfoBatch,
     options::{Options, nearest},
     parameters::Parameters,
     table::Table,
@@ -100,10 +101,11 @@ type Build = fn(&mut Options<'_>) -> Result<Arc<dyn Policy>>;
 const POLICIES: &[(&str, Build)] = &[
     (Uniform::NAME, |_| Ok(Arc::new(Uniform))),
     (Denoise::NAME, |options| Ok(Arc::new(Denoise::from_options(options)?))),
+    (InfoBatch::NAME, |options| Ok(Arc::new(InfoBatch::from_options(options)?))),
 ];
 
 /// Names of the recipe's contract whose policies this version does not have.
-const NOT_BUILT: &[&str] = &["infobatch", "weighted", "rho_loss", "jest", "importance"];
+const NOT_BUILT: &[&str] = &["weighted", "rho_loss", "jest", "importance"];
 
 /// The policy that a recipe asks for.
 ///
@@ -144,7 +146,8 @@ mod tests {
     #[test]
     fn every_policy_is_found_by_its_own_name() {
         for (name, _) in POLICIES {
-            let policy = policy(&spec(name, "")).unwrap();
+            let options = if *name == InfoBatch::NAME { "epochs = 9" } else { "" };
+            let policy = policy(&spec(name, options)).unwrap();
             assert_eq!(policy.name(), *name);
             assert!(policy.fingerprint().starts_with(name));
         }
@@ -175,6 +178,16 @@ mod tests {
         {
             assert!(refusal("denoise", options).contains("denoise"), "{options}");
         }
+    }
+
+    #[test]
+    fn an_option_that_cannot_be_guessed_is_asked_for() {
+        assert!(refusal("infobatch", "").contains("`epochs` is missing"));
+        assert!(refusal("infobatch", "epochs = 0").contains("`epochs`"));
+        let fingerprint = |options| policy(&spec("infobatch", options)).unwrap().fingerprint();
+        // Without annealing the number of epochs decides nothing.
+        assert_eq!(fingerprint("delta = 1"), fingerprint("delta = 1.0\nepochs = 8"));
+        assert_ne!(fingerprint("epochs = 7"), fingerprint("epochs = 8"));
     }
 
     #[test]
