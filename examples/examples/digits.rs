@@ -55,7 +55,7 @@ fn share(text: &str) -> std::result::Result<f64, String> {
 
 /// Chosen on the validation split.
 const HYPER: Hyper =
-    Hyper { epochs: 100, batch: 32, warmup: 10, learning_rate: 1e-3, hidden: Some(128), shards: 4, group: 128 };
+    Hyper { epochs: 100, batch: 64, warmup: 10, learning_rate: 1e-3, hidden: Some(128), shards: 4, group: 128 };
 
 fn main() -> ExitCode {
     arable_examples::outcome::finish(run(Arguments::parse()))

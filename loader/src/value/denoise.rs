@@ -7,11 +7,11 @@ use super::{
     classes::Classes,
     mixture::{Mixture, Variances},
     parameters::Parameters,
-    policy::{Policy, WindowRows},
+    policy::{Policy, WindowRows, within},
     table::Table,
     trajectory::Trajectory,
 };
-use crate::{Error, Result, Target, strict};
+use crate::{Result, Target, strict};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -74,17 +74,9 @@ impl Denoise {
     /// opens every message.
     pub(super) fn from_options(place: &str, options: &toml::Table) -> Result<Self> {
         let Options { gate, warmup, floor, min_per_class } = strict::from_table(place, options)?;
-        for (key, value, least, most) in [
-            ("gate", gate, 0.0, 100.0),
-            ("floor", floor, 0.01, 1.0),
-            ("min_per_class", f64::from(min_per_class), 0.0, 10_000.0),
-        ] {
-            if !(least..=most).contains(&value) {
-                return Err(Error::recipe(format!(
-                    "{place}: `{key}` = {value}: must be at least {least} and at most {most}"
-                )));
-            }
-        }
+        within(place, "gate", gate, 0.0..=100.0)?;
+        within(place, "floor", floor, 0.01..=1.0)?;
+        within(place, "min_per_class", f64::from(min_per_class), 0.0..=10_000.0)?;
         Ok(Self { gate, warmup, floor, min_per_class })
     }
 

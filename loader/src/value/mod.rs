@@ -2,12 +2,16 @@
 //!
 //! Three pure pieces: a [`Table`] folds signals into one [`Trajectory`] a row, `fit` reads a whole table once a data
 //! epoch, and `targets` gives every row of a window its target weight v and inclusion π. Feedback enters at one door,
-//! [`inbox`]. This room knows nothing of how rows are read, drawn or trained.
+//! [`inbox`]. Values that need no training of ours stand beside them: [`confident_learning`], from out-of-sample
+//! probabilities, and [`knn_shapley()`], from features. This room knows nothing of how rows are read, drawn or trained.
 
 mod blocks;
 mod classes;
+pub mod confident_learning;
 mod denoise;
 pub mod inbox;
+mod infobatch;
+mod knn_shapley;
 mod mixture;
 mod parameters;
 mod policy;
@@ -19,6 +23,8 @@ mod uniform;
 pub use classes::{Classes, UNKNOWN_CLASS};
 pub use denoise::Denoise;
 pub use inbox::{Inbox, Wait};
+pub use infobatch::InfoBatch;
+pub use knn_shapley::{Points, knn_shapley};
 pub use mixture::{Mixture, Variances};
 pub use parameters::Parameters;
 pub use policy::{Policy, PolicySpec, WindowRows, policy};

@@ -4,13 +4,14 @@
 //! beside this one and one line in [`POLICIES`].
 
 use super::{
-    classes::Classes, denoise::Denoise, parameters::Parameters, table::Table, trajectory::Trajectory, uniform::Uniform,
+    classes::Classes, denoise::Denoise, infobatch::InfoBatch, parameters::Parameters, table::Table,
+    trajectory::Trajectory, uniform::Uniform,
 };
 use crate::{
     Error, Position, Result, Target,
     spelling::{advice, cut, quoted},
 };
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, ops::RangeInclusive, sync::Arc};
 
 /// How rows are valued: from the statistics of a data epoch's start to targets at each window's opening.
 ///
@@ -98,10 +99,20 @@ type Build = fn(place: &str, options: &toml::Table) -> Result<Arc<dyn Policy>>;
 const POLICIES: &[(&str, Build)] = &[
     (Uniform::NAME, |place, options| Ok(Arc::new(Uniform::from_options(place, options)?))),
     (Denoise::NAME, |place, options| Ok(Arc::new(Denoise::from_options(place, options)?))),
+    (InfoBatch::NAME, |place, options| Ok(Arc::new(InfoBatch::from_options(place, options)?))),
 ];
 
+/// Refuses an option that is out of its range, ends included.
+pub(super) fn within(place: &str, option: &str, value: f64, range: RangeInclusive<f64>) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (least, most) = (range.start(), range.end());
+    Err(Error::recipe(format!("{place}: `{option}` = {value}: must be at least {least} and at most {most}")))
+}
+
 /// Names of the recipe's contract whose policies this version does not have.
-const NOT_BUILT: &[&str] = &["infobatch", "weighted", "rho_loss", "jest", "importance"];
+const NOT_BUILT: &[&str] = &["weighted", "rho_loss", "jest", "importance"];
 
 /// The policy that a recipe asks for.
 ///
@@ -139,7 +150,8 @@ mod tests {
     #[test]
     fn every_policy_is_found_by_its_own_name() {
         for (name, _) in POLICIES {
-            let policy = policy(&spec(name, "")).unwrap();
+            let options = if *name == InfoBatch::NAME { "epochs = 9" } else { "" };
+            let policy = policy(&spec(name, options)).unwrap();
             assert_eq!(policy.name(), *name);
             assert!(policy.fingerprint().starts_with(name));
         }
@@ -148,7 +160,10 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_the_nearest() {
         assert!(refusal("denoize", "").contains("did you mean `denoise`?"));
-        assert_eq!(refusal("zzzz", ""), "there is no policy `zzzz`; this version has `uniform`, `denoise`");
+        assert_eq!(
+            refusal("zzzz", ""),
+            "there is no policy `zzzz`; this version has `uniform`, `denoise`, `infobatch`"
+        );
     }
 
     #[test]
@@ -186,6 +201,16 @@ mod tests {
             refusal("denoise", "floor = 1.5"),
             "policy `denoise`: `floor` = 1.5: must be at least 0.01 and at most 1"
         );
+    }
+
+    #[test]
+    fn an_option_that_cannot_be_guessed_is_asked_for() {
+        assert!(refusal("infobatch", "").contains("`epochs` is missing"));
+        assert!(refusal("infobatch", "epochs = 0").contains("`epochs`"));
+        let fingerprint = |options| policy(&spec("infobatch", options)).unwrap().fingerprint();
+        // Without annealing the number of epochs decides nothing.
+        assert_eq!(fingerprint("delta = 1"), fingerprint("delta = 1.0\nepochs = 8"));
+        assert_ne!(fingerprint("epochs = 7"), fingerprint("epochs = 8"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! I2: the sequence of batches is equal for any number of threads, any prefetch, injected delays, and any ranks.
 
-use crate::{DENOISE, UNIFORM, datasets};
+use crate::{ACTING, POLICIES, UNIFORM, datasets};
 use arable_loader::{Batch, Recipe, Signal, Stream};
 use arable_tests::{CLEAN, Data, Format, Line, signal, train, walk, walk_batch};
 use std::{collections::VecDeque, time::Duration};
@@ -25,10 +25,10 @@ fn delayed(recipe: Recipe, run: u64) -> Stream {
 #[test]
 fn threads_prefetch_and_delays_change_nothing() {
     for data in datasets() {
-        for policy in [UNIFORM, DENOISE] {
+        for policy in POLICIES {
             let expected = train(&mut recipe(&data, policy).threads(1).prefetch(1).open().unwrap(), usize::MAX);
             assert!(expected.len() > 60);
-            assert_eq!(acts(&expected), policy == DENOISE);
+            assert_eq!(acts(&expected), ACTING.contains(&policy));
             for (run, (threads, prefetch)) in [(1, 15), (2, 4), (4, 1), (8, 15), (8, 3)].into_iter().enumerate() {
                 let mut stream = delayed(recipe(&data, policy).threads(threads).prefetch(prefetch), run as u64);
                 let lines = train(&mut stream, usize::MAX);
@@ -42,23 +42,25 @@ fn threads_prefetch_and_delays_change_nothing() {
 #[test]
 fn the_timing_of_reports_changes_nothing() {
     let data = Data::new(Format::Parquet, 3, 250, 40);
-    let expected = train(&mut recipe(&data, DENOISE).open().unwrap(), usize::MAX);
-    assert!(acts(&expected));
-    for hold in [1, 5, 11] {
-        let mut held: VecDeque<Batch> = VecDeque::new();
-        let mut lines: Vec<Line> = Vec::new();
-        for batch in recipe(&data, DENOISE).open().unwrap() {
-            let batch = batch.unwrap();
-            lines.push(walk_batch(&batch));
-            held.push_back(batch);
-            if held.len() > hold {
-                // The newest first: out of order, on a thread of their own.
-                let batches: Vec<Batch> = held.drain(..).rev().collect();
-                std::thread::spawn(move || batches.into_iter().for_each(report)).join().unwrap();
+    for policy in ACTING {
+        let expected = train(&mut recipe(&data, policy).open().unwrap(), usize::MAX);
+        assert!(acts(&expected));
+        for hold in [1, 5, 11] {
+            let mut held: VecDeque<Batch> = VecDeque::new();
+            let mut lines: Vec<Line> = Vec::new();
+            for batch in recipe(&data, policy).open().unwrap() {
+                let batch = batch.unwrap();
+                lines.push(walk_batch(&batch));
+                held.push_back(batch);
+                if held.len() > hold {
+                    // The newest first: out of order, on a thread of their own.
+                    let batches: Vec<Batch> = held.drain(..).rev().collect();
+                    std::thread::spawn(move || batches.into_iter().for_each(report)).join().unwrap();
+                }
             }
+            held.into_iter().for_each(report);
+            assert_eq!(lines, expected, "{policy}, reports held back for {hold} batches");
         }
-        held.into_iter().for_each(report);
-        assert_eq!(lines, expected, "reports held back for {hold} batches");
     }
 }
 

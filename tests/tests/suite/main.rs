@@ -9,6 +9,7 @@ mod faults;
 mod feedback;
 mod plain_epoch;
 mod resume;
+mod unbiased;
 
 use arable_loader::{Recipe, Result, Stream};
 use arable_tests::{Data, Format};
@@ -22,6 +23,15 @@ const UNIFORM: &str = "name = \"uniform\"";
 
 /// A policy that acts on what the trainer says, from the second data epoch on.
 const DENOISE: &str = "name = \"denoise\"\nwarmup = 1";
+
+/// Another, with all that it can do.
+const INFOBATCH: &str = "name = \"infobatch\"\ndelta = 1.0\nclass_quota = 0.6\nmax_staleness = 4";
+
+/// The policies that act on what the trainer says.
+const ACTING: [&str; 2] = [DENOISE, INFOBATCH];
+
+/// All policies.
+const POLICIES: [&str; 3] = [UNIFORM, DENOISE, INFOBATCH];
 
 /// Both formats, with the same rows in several shards and blocks.
 fn datasets() -> [Data; 2] {

@@ -1,7 +1,7 @@
 //! I3: a checkpoint taken before every batch and restored in a fresh process gives an equal state and a byte-equal
 //! suffix.
 
-use crate::{ARABLE, DENOISE, UNIFORM, datasets};
+use crate::{ACTING, ARABLE, DENOISE, POLICIES, UNIFORM, datasets};
 use arable_loader::{Recipe, Stream, ledger, stream::State};
 use arable_tests::{CLEAN, Data, Format, Line, arable, arable_command, train};
 use std::{path::Path, process::Stdio};
@@ -23,7 +23,7 @@ fn resumed(data: &Data, policy: &str, state: State, threads: u32) -> Stream {
 #[test]
 fn a_checkpoint_before_every_batch_restores_an_equal_state_and_an_equal_suffix() {
     for data in datasets() {
-        for policy in [UNIFORM, DENOISE] {
+        for policy in POLICIES {
             // Every state of one run, and every batch of it.
             let mut stream = recipe(&data, policy).open().unwrap();
             let mut states = vec![stream.state().unwrap()];
@@ -61,18 +61,20 @@ fn a_checkpoint_before_every_batch_restores_an_equal_state_and_an_equal_suffix()
 #[test]
 fn a_checkpoint_of_a_resumed_run_resumes_too() {
     let data = Data::new(Format::Parquet, 3, 250, 40);
-    let expected = train(&mut recipe(&data, DENOISE).open().unwrap(), usize::MAX);
-    let mut lines = Vec::new();
-    let mut stream = recipe(&data, DENOISE).open().unwrap();
-    loop {
-        let part = train(&mut stream, 7);
-        if part.is_empty() {
-            break;
+    for policy in ACTING {
+        let expected = train(&mut recipe(&data, policy).open().unwrap(), usize::MAX);
+        let mut lines = Vec::new();
+        let mut stream = recipe(&data, policy).open().unwrap();
+        loop {
+            let part = train(&mut stream, 7);
+            if part.is_empty() {
+                break;
+            }
+            lines.extend(part);
+            stream = resumed(&data, policy, stream.state().unwrap(), 2);
         }
-        lines.extend(part);
-        stream = resumed(&data, DENOISE, stream.state().unwrap(), 2);
+        assert_eq!(lines, expected, "{policy}");
     }
-    assert_eq!(lines, expected);
 }
 
 /// The first field of each line is the batch's number.
