@@ -12,7 +12,8 @@ pub struct Shard {
     pub name: String,
     /// Its length in bytes.
     pub bytes: u64,
-    /// BLAKE3 over what the plan read of it: a Parquet footer, or the whole of a text file.
+    /// BLAKE3 over what the plan read of it: a Parquet footer; an Arrow file's footer and the hashes of its dictionaries;
+    /// the hashes of an Arrow stream's messages; or the whole of a text file.
     pub hash: Hash,
 }
 
@@ -26,7 +27,7 @@ pub enum Span {
         /// The first row of the block within the row group.
         first_row: u32,
     },
-    /// A range of bytes of a text file, cut between records.
+    /// A range of bytes: of a text file, cut between records, or an Arrow record batch with its metadata.
     Bytes {
         /// The first byte.
         offset: u64,
@@ -50,8 +51,9 @@ pub struct Block {
     pub decoded_bytes: u64,
     /// Where it lies.
     pub span: Span,
-    /// Content hashes, where they are known before reading (from a manifest, or from the scan of a text file): one a
-    /// leaf column for Parquet, in file order, one in all for text. Empty where they are learned at the first read.
+    /// Content hashes, where they are known before reading (from a manifest, or from the scan of a text file or of an
+    /// Arrow stream): one a leaf column for Parquet, in file order, one in all for the others. Empty where they are
+    /// learned at the first read.
     pub hashes: Vec<Hash>,
 }
 

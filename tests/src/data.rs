@@ -3,6 +3,7 @@
 use arrow::{
     array::{ArrayRef, Float32Array, Int64Array, ListBuilder, PrimitiveBuilder, RecordBatch, StringArray},
     datatypes::Int32Type,
+    ipc::writer::{FileWriter, StreamWriter},
 };
 use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 use std::{
@@ -18,8 +19,23 @@ use tempfile::TempDir;
 pub enum Format {
     /// Parquet shards with several row groups each.
     Parquet,
+    /// Arrow IPC with several record batches each: files and streams by turns.
+    Arrow,
     /// JSON lines.
     Jsonl,
+    /// Comma-separated values, which cannot hold the list of tags.
+    Csv,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 4] = [Self::Parquet, Self::Arrow, Self::Jsonl, Self::Csv];
+
+    /// Whether the scan that plans it reads it as text, and finds damage before the first batch.
+    #[must_use]
+    pub const fn is_text(self) -> bool {
+        matches!(self, Self::Jsonl | Self::Csv)
+    }
 }
 
 /// One row: a number of its own, a text, a label that may be missing or out of range, and a list.
@@ -49,7 +65,7 @@ pub struct Data {
 }
 
 impl Data {
-    /// `shards` files of `rows` rows each; in Parquet, in row groups of `group` rows.
+    /// `shards` files of `rows` rows each; in Parquet and Arrow, in blocks of `group` rows.
     ///
     /// Every 7th row has the text of an earlier one, every 11th no label, every 13th a label out of range.
     #[must_use]
@@ -84,7 +100,9 @@ impl Data {
     pub fn shard(&self, shard: usize) -> PathBuf {
         let ending = match self.format {
             Format::Parquet => "parquet",
+            Format::Arrow => "arrow",
             Format::Jsonl => "jsonl",
+            Format::Csv => "csv",
         };
         self.files().join(format!("part-{shard:02}.{ending}"))
     }
@@ -107,9 +125,14 @@ impl Data {
     fn write(&self, shard: usize, rows: &[Row], group: usize) {
         match self.format {
             Format::Parquet => write_parquet(&self.shard(shard), rows, group),
+            Format::Arrow => write_arrow(&self.shard(shard), rows, group, shard % 2 == 1),
             Format::Jsonl => {
                 let lines: String = rows.iter().map(|row| format!("{}\n", json(row))).collect();
                 std::fs::write(self.shard(shard), lines).unwrap();
+            }
+            Format::Csv => {
+                let lines: String = rows.iter().map(csv).collect();
+                std::fs::write(self.shard(shard), format!("id,text,label,score\n{lines}")).unwrap();
             }
         }
     }
@@ -169,7 +192,12 @@ fn json(row: &Row) -> String {
     )
 }
 
-fn write_parquet(path: &Path, rows: &[Row], group: usize) {
+fn csv(row: &Row) -> String {
+    let label = row.label.map_or_else(String::new, |label| label.to_string());
+    format!("{},\"{}\",{label},{:?}\n", row.id, row.text, row.score)
+}
+
+fn batch(rows: &[Row]) -> RecordBatch {
     let mut tags = ListBuilder::new(PrimitiveBuilder::<Int32Type>::new());
     for row in rows {
         tags.append_value(row.tags.iter().map(|&tag| Some(tag)));
@@ -181,9 +209,26 @@ fn write_parquet(path: &Path, rows: &[Row], group: usize) {
         ("score", Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.score))), false),
         ("tags", Arc::new(tags.finish()), true),
     ];
-    let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+    RecordBatch::try_from_iter_with_nullable(columns).unwrap()
+}
+
+fn write_parquet(path: &Path, rows: &[Row], group: usize) {
+    let batch = batch(rows);
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
     let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
+}
+
+fn write_arrow(path: &Path, rows: &[Row], group: usize, stream: bool) {
+    let (file, schema) = (File::create(path).unwrap(), batch(rows).schema());
+    if stream {
+        let mut writer = StreamWriter::try_new(file, &schema).unwrap();
+        rows.chunks(group).for_each(|rows| writer.write(&batch(rows)).unwrap());
+        writer.finish().unwrap();
+    } else {
+        let mut writer = FileWriter::try_new(file, &schema).unwrap();
+        rows.chunks(group).for_each(|rows| writer.write(&batch(rows)).unwrap());
+        writer.finish().unwrap();
+    }
 }

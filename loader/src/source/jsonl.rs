@@ -13,14 +13,10 @@ use super::{
     files::Opened,
     locate::{Found, Located},
     manifest::{BlockHashes, Manifest, ShardHashes},
-    project, verify,
+    picked, project, verify,
 };
-use crate::{Block, Error, Hash, Keep, Place, Plan, Result, Shard, Span};
-use arrow::{
-    array::BooleanArray,
-    compute::filter_record_batch,
-    datatypes::{DataType, Schema},
-};
+use crate::{Block, Error, Hash, Place, Plan, Result, Shard, Span};
+use arrow::datatypes::{DataType, Schema};
 use scan::{Cut, Scan, Scanned};
 use std::{fmt, sync::Arc};
 
@@ -161,19 +157,10 @@ impl Source for JsonlSource {
         if data.num_rows() != block.rows as usize {
             return Err(broken(format!("it holds {} rows where the plan has {}", data.num_rows(), block.rows)));
         }
-        let data = match request.rows {
-            None => data,
-            Some(keep) => {
-                bad_rows.retain(|bad| keep.is_kept(bad.row));
-                filter_record_batch(&data, &mask(keep)).map_err(|error| broken(error.to_string()))?
-            }
-        };
+        bad_rows.retain(|bad| request.rows.is_none_or(|keep| keep.is_kept(bad.row)));
+        let data = picked(data, request.rows).map_err(broken)?;
         Ok(Decoded { data, hashes, bad_rows })
     }
-}
-
-fn mask(keep: &Keep) -> BooleanArray {
-    (0..keep.rows()).map(|row| Some(keep.is_kept(row))).collect()
 }
 
 /// Scans `files`. A file that is not as recorded is scanned again as the blocks that were recorded of it.

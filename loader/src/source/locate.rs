@@ -71,7 +71,7 @@ pub(super) fn locate(url: &str, format: Option<Format>) -> Result<Found> {
         let shown = folder.display();
         return Err(Error::recipe(if other_endings > 0 {
             format!(
-                "`{url}` matches {other_endings} files in `{shown}`, but none ends in .parquet, .jsonl or .ndjson as \
+                "`{url}` matches {other_endings} files in `{shown}`, but none ends in .parquet, .arrow, .arrows, .ipc, .feather, .jsonl, .ndjson, .csv or .tsv as \
                  asked for; give the dataset's `format`"
             )
         } else {

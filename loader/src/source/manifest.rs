@@ -4,9 +4,9 @@
 //! they depend neither on a projection nor on how row groups are cut into blocks. Knows no format's inside.
 
 use super::{
-    Format, Options,
+    Format, Options, csv,
     files::{self, Opened},
-    jsonl,
+    ipc, jsonl,
     locate::{self, Found},
     parquet,
 };
@@ -47,20 +47,21 @@ pub(super) struct ShardHashes {
     pub(super) rows: u64,
     /// As [`Shard::hash`](crate::Shard::hash).
     pub(super) hash: Hash,
-    /// The leaf columns that every block has a hash of, in file order; empty where a block has one hash in all.
+    /// The leaf columns that every block has a hash of, in file order; of CSV the header's names;
+    /// else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) columns: Vec<String>,
-    /// Its row groups, or its blocks of text.
+    /// Its row groups, record batches, or blocks of text.
     pub(super) blocks: Vec<BlockHashes>,
 }
 
-/// The content hashes of a row group, or of a block of text.
+/// The content hashes of a row group, a record batch, or a block of text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BlockHashes {
     /// How many rows it holds.
     pub(super) rows: u64,
-    /// The range of bytes of a block of text: first byte and length.
+    /// The range of bytes of a record batch or a block of text: first byte and length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) bytes: Option<(u64, u64)>,
     /// One hash a leaf column, or one in all.
@@ -74,7 +75,7 @@ pub struct ManifestSummary {
     pub path: PathBuf,
     /// How many shards it covers.
     pub shards: usize,
-    /// How many row groups or blocks of text.
+    /// How many row groups, record batches or blocks of text.
     pub blocks: usize,
     /// How many rows.
     pub rows: u64,
@@ -93,7 +94,9 @@ pub fn write_manifest(options: &Options) -> Result<ManifestSummary> {
     let options = Options { columns: None, ..options.clone() };
     let shards = match found.format {
         Format::Parquet => parquet::ParquetSource::open(&options, &found, None)?.content_hashes()?,
+        Format::Arrow => ipc::IpcSource::open(&options, &found, None)?.content_hashes()?,
         Format::Jsonl => jsonl::JsonlSource::open(&options, &found, None)?.content_hashes()?,
+        Format::Csv | Format::Tsv => csv::CsvSource::open(&options, &found, None)?.content_hashes()?,
     };
     let path = options.manifest.unwrap_or_else(|| found.folder.join(FILE_NAME));
     let manifest = Manifest { version: VERSION, format: found.format.to_string(), shards, path };

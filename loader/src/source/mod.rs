@@ -1,13 +1,18 @@
 //! Where samples come from: files behind a URL become a [`Plan`], and a block of the plan becomes rows.
 //!
-//! A format is a module (`parquet`, `jsonl`) that plans its shards and reads their blocks; `locate` finds the
+//! A format is a module (`parquet`, `ipc`, `jsonl`, `csv`) that plans its shards and reads their blocks; `locate` finds the
 //! files and knows no format's inside. Nothing here knows what a row is worth, whether it is clean, or when it is drawn.
 
+mod csv;
 mod files;
+mod ipc;
 mod jsonl;
 mod locate;
 mod manifest;
 mod parquet;
+#[cfg(test)]
+mod sample;
+mod schema;
 
 pub use manifest::{ManifestSummary, write_manifest};
 
@@ -15,7 +20,7 @@ use crate::{
     Block, Error, Hash, Keep, Place, Plan, Result,
     spelling::{advice, cut},
 };
-use arrow::record_batch::RecordBatch;
+use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::RecordBatch};
 use std::{
     fmt,
     num::NonZero,
@@ -59,7 +64,7 @@ pub struct Decoded {
     /// rows keep their numbers.
     pub data: RecordBatch,
     /// The content hashes of what was read: for Parquet one a leaf column that the stream carries, in file order, each
-    /// over the whole column chunk even where the block is a part of its row group; for text one in all.
+    /// over the whole column chunk even where the block is a part of its row group; for other formats one in all.
     pub hashes: Vec<Hash>,
     /// The rows among those asked for that could not be read, in order.
     pub bad_rows: Vec<BadRow>,
@@ -83,13 +88,25 @@ pub trait Source: Send + Sync + fmt::Debug {
 pub enum Format {
     /// Apache Parquet, `.parquet`.
     Parquet,
+    /// Arrow IPC, as files and as streams, `.arrow`, `.arrows`, `.ipc` or `.feather`.
+    Arrow,
     /// One JSON object a line, `.jsonl` or `.ndjson`.
     Jsonl,
+    /// Comma-separated values with a header, `.csv`.
+    Csv,
+    /// The same, separated by tabs, `.tsv`.
+    Tsv,
 }
 
 impl Format {
     /// Every format, by its contract name.
-    const NAMED: [(&'static str, Self); 2] = [("parquet", Self::Parquet), ("jsonl", Self::Jsonl)];
+    const NAMED: [(&'static str, Self); 5] = [
+        ("parquet", Self::Parquet),
+        ("arrow", Self::Arrow),
+        ("jsonl", Self::Jsonl),
+        ("csv", Self::Csv),
+        ("tsv", Self::Tsv),
+    ];
 
     /// The format of a file, from the ending of its name.
     #[must_use]
@@ -97,7 +114,10 @@ impl Format {
         let (_, ending) = name.rsplit_once('.')?;
         match ending.to_ascii_lowercase().as_str() {
             "parquet" => Some(Self::Parquet),
+            "arrow" | "arrows" | "ipc" | "feather" => Some(Self::Arrow),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "csv" => Some(Self::Csv),
+            "tsv" => Some(Self::Tsv),
             _ => None,
         }
     }
@@ -107,7 +127,10 @@ impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
             Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
         })
     }
 }
@@ -134,7 +157,8 @@ pub struct Options {
     pub columns: Option<Vec<String>>,
     /// The manifest; `None` for `_arable_manifest.json` in the longest wildcard-free folder of the URL, if it is there.
     pub manifest: Option<PathBuf>,
-    /// How many bytes a block may take once decoded. Larger row groups are cut into row ranges; text is cut smaller.
+    /// How many bytes a block may take once decoded. Larger row groups are cut into row ranges; text is cut smaller;
+    /// a larger Arrow record batch is refused.
     pub block_limit: u64,
 }
 
@@ -162,7 +186,9 @@ pub fn open(options: &Options) -> Result<Arc<dyn Source>> {
     }
     Ok(match found.format {
         Format::Parquet => Arc::new(parquet::ParquetSource::open(options, &found, manifest.as_ref())?),
+        Format::Arrow => Arc::new(ipc::IpcSource::open(options, &found, manifest.as_ref())?),
         Format::Jsonl => Arc::new(jsonl::JsonlSource::open(options, &found, manifest.as_ref())?),
+        Format::Csv | Format::Tsv => Arc::new(csv::CsvSource::open(options, &found, manifest.as_ref())?),
     })
 }
 
@@ -221,6 +247,13 @@ fn verify(place: &Place, names: &[String], expected: &[Hash], found: &[Hash]) ->
     }
 }
 
+/// The rows of a whole block that are kept.
+fn picked(data: RecordBatch, keep: Option<&Keep>) -> Result<RecordBatch, String> {
+    let Some(keep) = keep else { return Ok(data) };
+    let mask: BooleanArray = (0..keep.rows()).map(|row| Some(keep.is_kept(row))).collect();
+    filter_record_batch(&data, &mask).map_err(|error| error.to_string())
+}
+
 /// Runs a decoder that is not ours; its panic is an error like any other.
 fn shielded<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
@@ -276,7 +309,8 @@ mod tests {
         }
         assert_eq!(Format::from_file_name("a.b.PARQUET"), Some(Format::Parquet));
         assert_eq!(Format::from_file_name("a.ndjson"), Some(Format::Jsonl));
-        assert_eq!(Format::from_file_name("a.csv"), None);
+        assert_eq!(Format::from_file_name("a.feather"), Some(Format::Arrow));
+        assert_eq!(Format::from_file_name("a.txt"), None);
         assert_eq!(Format::from_file_name("parquet"), None);
         assert!("parket".parse::<Format>().unwrap_err().to_string().contains("did you mean `parquet`"));
     }

@@ -5,7 +5,7 @@ use arable_tests::{CLEAN, Data, Format, arable};
 
 #[test]
 fn inspect_tells_what_is_there() {
-    for format in [Format::Parquet, Format::Jsonl] {
+    for format in Format::ALL {
         let data = Data::new(format, 3, 200, 50);
         let ran = arable(ARABLE, ["inspect", &data.url(), "--json"]);
         assert_eq!(ran.status, 0, "{ran:?}");

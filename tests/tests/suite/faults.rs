@@ -19,14 +19,14 @@ fn manifest(data: &Data) {
 
 #[test]
 fn a_flipped_bit_stops_the_stream_with_its_place_or_is_quarantined_with_its_block() {
-    for format in [Format::Parquet, Format::Jsonl] {
+    for format in Format::ALL {
         let data = Data::new(format, 3, 200, 50);
         let whole = walk(open(&data.recipe("", "")).unwrap());
         manifest(&data);
         let again = walk(open(&data.recipe("", "")).unwrap());
         assert_eq!(again, whole, "a manifest changes nothing");
-        // Within the first block's data, whatever the format.
-        flip(&data.shard(1), 60);
+        // Within the first block's data; what precedes it is a schema in Arrow.
+        flip(&data.shard(1), if format == Format::Arrow { 2000 } else { 60 });
 
         let error = match open(&data.recipe("", "")) {
             Err(error) => error,
@@ -34,7 +34,7 @@ fn a_flipped_bit_stops_the_stream_with_its_place_or_is_quarantined_with_its_bloc
         };
         assert!(!error.is_usage());
         assert!(error.to_string().contains("part-01"), "{error}");
-        if format == Format::Jsonl {
+        if format.is_text() {
             // The scan of a text file finds the damage before the first batch.
             continue;
         }
@@ -43,14 +43,14 @@ fn a_flipped_bit_stops_the_stream_with_its_place_or_is_quarantined_with_its_bloc
         assert!(ids.iter().all(|id| !(200..250).contains(id)), "no row of the damaged block is emitted");
         assert_eq!(ids.len(), 2 * 550);
         assert_eq!(stream.account().quarantined, 50);
-        assert!(stream.faults()[0].contains("part-01.parquet"), "{:?}", stream.faults());
+        assert!(stream.faults()[0].contains("part-01"), "{:?}", stream.faults());
         assert!(stream.account().balances());
     }
 }
 
 #[test]
 fn a_file_that_changes_or_vanishes_under_way_is_found() {
-    for format in [Format::Parquet, Format::Jsonl] {
+    for format in Format::ALL {
         for vanish in [true, false] {
             let data = Data::new(format, 4, 100, 25);
             let stream = open(&data.recipe("", "[stream]\nwindow = 1\nthreads = 1\n[batch]\nsize = 8")).unwrap();

@@ -33,9 +33,10 @@ const ACTING: [&str; 2] = [DENOISE, INFOBATCH];
 /// All policies.
 const POLICIES: [&str; 3] = [UNIFORM, DENOISE, INFOBATCH];
 
-/// Both formats, with the same rows in several shards and blocks.
-fn datasets() -> [Data; 2] {
-    [Data::new(Format::Parquet, 3, 250, 40), Data::new(Format::Jsonl, 5, 150, 0)]
+/// All formats, with the same rows in several shards and blocks.
+fn datasets() -> [Data; 4] {
+    Format::ALL
+        .map(|format| if format.is_text() { Data::new(format, 5, 150, 0) } else { Data::new(format, 3, 250, 40) })
 }
 
 fn open(recipe: &Path) -> Result<Stream> {

@@ -20,7 +20,7 @@ pub(crate) struct Inspect {
     /// Path, folder, glob or URL; several name several datasets.
     #[arg(required = true)]
     url: Vec<String>,
-    /// The files' format, where their ending does not say it: parquet or jsonl.
+    /// The files' format, where their ending does not say it: parquet, arrow, jsonl, csv or tsv.
     #[arg(long)]
     format: Option<String>,
     /// Rows to show.

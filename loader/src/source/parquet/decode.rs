@@ -2,7 +2,7 @@
 //! off here: its panics are errors, and what it may allocate is bounded before it runs.
 
 use super::{
-    super::{files::Opened, shielded},
+    super::{files::Opened, schema, shielded},
     footer::{self, Footer},
     pages::{self, Claims, Pages},
 };
@@ -21,9 +21,9 @@ use ::parquet::{
     },
 };
 use arrow::{
-    array::{ArrayData, RecordBatch, RecordBatchOptions},
-    compute::{CastOptions, cast_with_options, concat_batches},
-    datatypes::{DataType, SchemaRef},
+    array::{RecordBatch, RecordBatchOptions},
+    compute::concat_batches,
+    datatypes::SchemaRef,
 };
 use bytes::{Buf, Bytes};
 use std::{ops::Range, sync::Arc};
@@ -185,7 +185,7 @@ pub(super) fn decode(
         let mut text = 0_u64;
         for batch in reader {
             let batch = batch.map_err(|error| error.to_string())?;
-            text += batch.columns().iter().map(|column| text_bytes(&column.to_data())).sum::<u64>();
+            text += batch.columns().iter().map(|column| schema::view_bytes(&column.to_data())).sum::<u64>();
             if text > wanted.text_limit {
                 return Err(format!(
                     "its text takes at least {text} bytes, and twice the block limit is {}, though its footer says \
@@ -203,23 +203,9 @@ pub(super) fn decode(
         if batch.num_rows() != rows {
             return Err(format!("it decodes to {} rows where the plan has {rows}", batch.num_rows()));
         }
-        conform(&batch, wanted.schema)
+        schema::conform(&batch, wanted.schema)
     })
     .map_err(Failure::from)
-}
-
-/// The plan's columns, in its order, as its types.
-fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, String> {
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
-    let columns = schema.fields().iter().map(|field| {
-        let column = batch.column_by_name(field.name()).ok_or_else(|| format!("it lacks column `{}`", field.name()))?;
-        if column.data_type() == field.data_type() {
-            return Ok(Arc::clone(column));
-        }
-        cast_with_options(column, field.data_type(), &strict).map_err(|error| error.to_string())
-    });
-    let columns = columns.collect::<Result<Vec<_>, String>>()?;
-    RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| error.to_string())
 }
 
 /// `rows` rows where there is no column, or no rows where there are some.
@@ -248,17 +234,4 @@ fn selection(wanted: &Wanted<'_>) -> RowSelection {
     }
     // Runs are joined and empty ones left out here.
     RowSelection::from(selectors)
-}
-
-/// How many bytes the values of all views take when they are written out.
-fn text_bytes(data: &ArrayData) -> u64 {
-    let own = match data.data_type() {
-        // The low 32 bits of a view are its length.
-        DataType::Utf8View | DataType::BinaryView => {
-            data.buffer::<u128>(0).iter().take(data.len()).map(|view| view & u128::from(u32::MAX)).sum::<u128>()
-        }
-        _ => 0,
-    };
-    let nested: u64 = data.child_data().iter().map(text_bytes).sum();
-    u64::try_from(own).unwrap_or(u64::MAX).saturating_add(nested)
 }
