@@ -10,14 +10,12 @@ mod scan;
 mod tests;
 
 use super::{
-    BadRow, Decoded, Format, Options, Request, Source, block_of,
-    files::Opened,
-    in_parallel,
+    BadRow, Decoded, Format, Options, Request, Source, Stored, in_parallel,
     locate::Found,
     manifest::{BlockHashes, Manifest, ShardHashes},
-    picked, project, shielded, verify,
+    picked, project, shielded, stored,
 };
-use crate::{Block, Error, Hash, Place, Plan, Result, Shard, Span};
+use crate::{Block, Error, Place, Plan, Result, Shard, Span};
 use arrow::{
     array::{RecordBatch, RecordBatchOptions},
     compute::concat_batches,
@@ -176,17 +174,7 @@ impl Source for CsvSource {
     }
 
     fn read(&self, request: Request<'_>) -> Result<Decoded> {
-        let place = self.plan.place(request.block);
-        let block = block_of(&self.plan, request)?;
-        let Span::Bytes { offset, length } = block.span else {
-            return Err(Error::data(place, "this is a row group, not a block of text"));
-        };
-        let shard = &self.plan.shards[block.shard as usize];
-        let mut file = Opened::open_unchanged(&shard.path, shard.bytes, &place)?;
-        let text = file.read(offset, length)?;
-        let hashes = vec![Hash::of(&text)];
-        verify(&place, &[], &block.hashes, &hashes)?;
-        verify(&place, &[], request.expected, &hashes)?;
+        let Stored { place, block, file: _, bytes: text, hashes } = stored(&self.plan, request)?;
         let broken = |what: String| Error::data(place.clone(), format!("the block cannot be decoded: {what}"));
         let (data, mut bad_rows) = self.decode(&text, &self.shards[block.shard as usize]).map_err(broken)?;
         if data.num_rows() != block.rows as usize {

@@ -11,12 +11,12 @@ mod message;
 mod tests;
 
 use super::{
-    Decoded, Options, Request, Source, block_of,
+    Decoded, Options, Request, Source, Stored,
     files::Opened,
     in_parallel,
     locate::Found,
     manifest::{BlockHashes, Manifest, ShardHashes},
-    picked, project, schema, verify,
+    picked, project, schema, stored,
 };
 use crate::{Block, Error, Hash, Place, Plan, Result, Shard, Span};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -172,18 +172,8 @@ impl Source for IpcSource {
     }
 
     fn read(&self, request: Request<'_>) -> Result<Decoded> {
-        let place = self.plan.place(request.block);
-        let block = block_of(&self.plan, request)?;
-        let Span::Bytes { offset, length } = block.span else {
-            return Err(Error::data(place, "this is a row group, not a record batch"));
-        };
-        let shard = &self.plan.shards[block.shard as usize];
+        let Stored { place, block, mut file, bytes, hashes } = stored(&self.plan, request)?;
         let columns = &self.shards[block.shard as usize];
-        let mut file = Opened::open_unchanged(&shard.path, shard.bytes, &place)?;
-        let bytes = file.read(offset, length)?;
-        let hashes = vec![Hash::of(&bytes)];
-        verify(&place, &[], &block.hashes, &hashes)?;
-        verify(&place, &[], request.expected, &hashes)?;
         let dictionaries = self.read_dictionaries(request.block, &mut file)?;
         let wanted = decode::Wanted {
             own: &columns.own,

@@ -9,11 +9,10 @@ mod shape;
 mod tests;
 
 use super::{
-    Decoded, Options, Request, Source, block_of,
-    files::Opened,
+    Decoded, Options, Request, Source, Stored,
     locate::{Found, Located},
     manifest::{BlockHashes, Manifest, ShardHashes},
-    picked, project, verify,
+    picked, project, stored,
 };
 use crate::{Block, Error, Hash, Place, Plan, Result, Shard, Span};
 use arrow::datatypes::{DataType, Schema};
@@ -135,17 +134,7 @@ impl Source for JsonlSource {
     }
 
     fn read(&self, request: Request<'_>) -> Result<Decoded> {
-        let place = self.plan.place(request.block);
-        let block = block_of(&self.plan, request)?;
-        let Span::Bytes { offset, length } = block.span else {
-            return Err(Error::data(place, "this is a row group, not a block of text"));
-        };
-        let shard = &self.plan.shards[block.shard as usize];
-        let mut file = Opened::open_unchanged(&shard.path, shard.bytes, &place)?;
-        let text = file.read(offset, length)?;
-        let hashes = vec![Hash::of(&text)];
-        verify(&place, &[], &block.hashes, &hashes)?;
-        verify(&place, &[], request.expected, &hashes)?;
+        let Stored { place, block, file: _, bytes: text, hashes } = stored(&self.plan, request)?;
         let broken = |what: String| Error::data(place.clone(), format!("the block cannot be decoded: {what}"));
         // The hash has just shown that these are the lines that the scan saw.
         let clean = self.clean[request.block as usize];

@@ -17,7 +17,7 @@ mod schema;
 pub use manifest::{ManifestSummary, write_manifest};
 
 use crate::{
-    Block, Error, Hash, Keep, Place, Plan, Result,
+    Block, Error, Hash, Keep, Place, Plan, Result, Span,
     spelling::{advice, cut},
 };
 use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::RecordBatch};
@@ -221,6 +221,31 @@ fn block_of<'a>(plan: &'a Plan, request: Request<'_>) -> Result<&'a Block> {
         }
         _ => Ok(block),
     }
+}
+
+/// The bytes of a block that lies in one piece, read and verified.
+struct Stored<'a> {
+    place: Place,
+    block: &'a Block,
+    file: files::Opened,
+    bytes: Vec<u8>,
+    hashes: Vec<Hash>,
+}
+
+/// Reads the one piece that the block of `request` lies in, and holds its hash against what is known of it.
+fn stored<'a>(plan: &'a Plan, request: Request<'_>) -> Result<Stored<'a>> {
+    let place = plan.place(request.block);
+    let block = block_of(plan, request)?;
+    let Span::Bytes { offset, length } = block.span else {
+        return Err(Error::data(place, "this is a row group, and not a block that lies in one piece"));
+    };
+    let shard = &plan.shards[block.shard as usize];
+    let mut file = files::Opened::open_unchanged(&shard.path, shard.bytes, &place)?;
+    let bytes = file.read(offset, length)?;
+    let hashes = vec![Hash::of(&bytes)];
+    verify(&place, &[], &block.hashes, &hashes)?;
+    verify(&place, &[], request.expected, &hashes)?;
+    Ok(Stored { place, block, file, bytes, hashes })
 }
 
 /// Compares the hashes of what was read with those `expected`, if any are; `names` are the columns they are of, none
