@@ -38,7 +38,10 @@ fn stream_accounts_for_every_row_in_json_and_in_words() {
     let text = std::fs::read_to_string(ids).unwrap();
     assert_eq!(text.lines().count() as u64, rows["kept"].as_u64().unwrap());
     let first: Vec<&str> = text.lines().next().unwrap().split('\t').collect();
-    assert_eq!((first.len(), first[0], first[1], first[5]), (6, "0", "0", "1"));
+    assert_eq!((first.len(), first[0], first[1], first[5]), (7, "0", "0", "1"));
+    let contents: std::collections::HashSet<&str> = text.lines().filter_map(|line| line.split('\t').nth(6)).collect();
+    assert_eq!(contents.len(), text.lines().count(), "no two kept rows have one content");
+    assert!(contents.iter().all(|id| id.len() == 32));
     assert!(first[2].starts_with("part-0"), "{first:?}");
 
     let words = arable(ARABLE, ["stream", &recipe]);

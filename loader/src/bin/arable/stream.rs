@@ -3,6 +3,7 @@
 use super::Output;
 use arable_loader::{
     Batch, Error, Plan, Recipe, Result, Stream,
+    clean::content_keys,
     ledger::FeedbackLog,
     report::{
         Progress, accounting,
@@ -25,7 +26,8 @@ pub(crate) struct Walk {
     /// Write one line a batch: batch number, rows, BLAKE3 over positions, weights and column bytes (tab separated).
     #[arg(long, value_name = "FILE")]
     hashes: Option<PathBuf>,
-    /// Write one line a row: batch, slot, shard, block, row, weight (tab separated).
+    /// Write one line a row: batch, slot, shard, block, row, weight, and, with `exact_duplicate`, the id of its content
+    /// (tab separated).
     #[arg(long, value_name = "FILE")]
     ids: Option<PathBuf>,
     /// Threads that read and clean, in place of the recipe's. Never changes what is emitted.
@@ -80,6 +82,8 @@ impl Walk {
         let progress = Progress::new(self.output.progress(), "stream", Some(stream.plan().rows() * epochs), "rows");
         let (first_batch, already) = (stream.batches(), stream.trained());
         let mut walked = 0;
+        // Content ids are computed where something needs them.
+        let with_content = stream.recipe().clean.iter().any(|operator| operator.op == "exact_duplicate");
         while self.stop_after.is_none_or(|stop| walked < stop) {
             let Some(batch) = stream.next() else { break };
             let batch = batch?;
@@ -89,7 +93,7 @@ impl Walk {
                 hashes.line(format_args!("{}\t{}\t{}", batch.number, batch.len(), batch.hash()?))?;
             }
             if let Some(ids) = &mut ids {
-                write_ids(ids, &batch, stream.plan())?;
+                write_ids(ids, &batch, stream.plan(), with_content)?;
             }
             answer(batch, feedback.as_ref())?;
         }
@@ -127,11 +131,15 @@ fn answer(batch: Batch, log: Option<&FeedbackLog>) -> Result<()> {
     batch.receipt.report(&signals)
 }
 
-fn write_ids(ids: &mut Lines, batch: &Batch, plan: &Plan) -> Result<()> {
+fn write_ids(ids: &mut Lines, batch: &Batch, plan: &Plan, with_content: bool) -> Result<()> {
+    let columns: Vec<usize> = (0..batch.data.num_columns()).collect();
+    let content = if with_content { content_keys(&batch.data, &columns)? } else { Vec::new() };
     for (slot, (position, weight)) in batch.positions.iter().zip(&batch.weights).enumerate() {
         let shard = plan.blocks.get(position.block as usize).and_then(|block| plan.shards.get(block.shard as usize));
         let shard = shard.map_or("", |shard| shard.name.as_str());
-        ids.line(format_args!("{}\t{slot}\t{shard}\t{}\t{}\t{weight}", batch.number, position.block, position.row))?;
+        let content = content.get(slot).map(|id| format!("\t{id:032x}")).unwrap_or_default();
+        let place = format_args!("{shard}\t{}\t{}", position.block, position.row);
+        ids.line(format_args!("{}\t{slot}\t{place}\t{weight}{content}", batch.number))?;
     }
     Ok(())
 }
