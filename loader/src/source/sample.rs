@@ -1,8 +1,10 @@
-//! Rows to test formats with that keep Arrow's types.
+//! What the tests of all formats share: rows of every kind of type, and how they are asked for and looked at.
 
+use super::Request;
+use crate::{Error, Result};
 use arrow::{
     array::*,
-    datatypes::{DataType, Field, Fields, Int32Type},
+    datatypes::{DataType, Field, Fields, Int32Type, Int64Type},
 };
 use std::sync::Arc;
 
@@ -81,4 +83,28 @@ pub(super) fn sample(rows: usize, seed: usize) -> RecordBatch {
 /// The columns of both, without the metadata of either.
 pub(super) fn same(a: &RecordBatch, b: &RecordBatch) -> bool {
     a.num_rows() == b.num_rows() && a.columns() == b.columns()
+}
+
+/// The whole of `block`, whatever its hashes.
+pub(super) fn all(block: u32) -> Request<'static> {
+    Request { block, rows: None, expected: &[] }
+}
+
+/// The error of `result`, which says every one of `parts`.
+pub(super) fn says<T: std::fmt::Debug>(result: Result<T>, parts: &[&str]) -> Error {
+    let error = result.unwrap_err();
+    for part in parts {
+        assert!(error.to_string().contains(part), "`{error}` lacks `{part}`");
+    }
+    error
+}
+
+/// The integers of a column.
+pub(super) fn integers(batch: &RecordBatch, column: &str) -> Vec<Option<i64>> {
+    batch.column_by_name(column).unwrap().as_primitive::<Int64Type>().iter().collect()
+}
+
+/// The texts of a column.
+pub(super) fn texts(batch: &RecordBatch, column: &str) -> Vec<Option<String>> {
+    batch.column_by_name(column).unwrap().as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect()
 }

@@ -140,6 +140,8 @@ pub(super) struct Assembler {
     /// Blocks that stay in memory after their first pass here.
     in_memory: HashMap<u32, OpenBlock>,
     open_bytes: u64,
+    schedule: Schedule,
+    /// The windows of the data epoch.
     windows: Vec<Vec<u32>>,
     epoch: u32,
     table: Table,
@@ -167,6 +169,7 @@ impl Assembler {
             in_memory: HashMap::new(),
             open_bytes: 0,
             windows: schedule.epoch(epoch),
+            schedule,
             epoch,
             table: start.table,
             parameters: start.parameters,
@@ -298,12 +301,7 @@ impl Assembler {
             self.epoch += 1;
             self.filled_in_epoch = false;
             next = 0;
-            self.windows = Schedule {
-                seed: self.shared.settings.seed,
-                blocks: u32::try_from(self.shared.work.source.plan().blocks.len()).unwrap_or(u32::MAX),
-                window: self.shared.settings.window,
-            }
-            .epoch(self.epoch);
+            self.windows = self.schedule.epoch(self.epoch);
         }
         if self.epoch >= epochs {
             return Ok(false);

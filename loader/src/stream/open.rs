@@ -143,12 +143,12 @@ impl StreamBuilder {
                 ))
             })?),
         };
+        let budget = memory.saturating_sub(beside(plan, cleaner.remembers()));
         let window = match (&self.resume, recipe.stream.window) {
             (Some(state), _) => state.window,
             (None, Some(window)) => window,
-            (None, None) => derived_window(plan, memory.saturating_sub(beside(plan, cleaner.remembers()))),
+            (None, None) => derived_window(plan, budget),
         };
-        let budget = memory.saturating_sub(beside(plan, cleaner.remembers()));
         let spare = check_memory(&recipe, plan, window, cleaner.remembers())?;
         let keep_in_memory = plan.blocks.iter().map(|block| block.decoded_bytes).sum::<u64>() <= spare;
 
@@ -292,9 +292,9 @@ fn beside(plan: &Plan, remembers: bool) -> u64 {
 }
 
 /// As many blocks as half of what is left for blocks holds: the other half is for those on their way.
-fn derived_window(plan: &Plan, memory: u64) -> u32 {
+fn derived_window(plan: &Plan, budget: u64) -> u32 {
     let largest = largest_block(plan).max(1);
-    let fit = (memory.saturating_sub(largest).min(memory / 2) / largest).max(1);
+    let fit = (budget.saturating_sub(largest).min(budget / 2) / largest).max(1);
     let all = plan.blocks.len().max(1) as u64;
     u32::try_from(fit.min(all)).unwrap_or(u32::MAX)
 }

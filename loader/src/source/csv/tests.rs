@@ -1,11 +1,15 @@
 //! What a CSV source promises, on files written here.
 
-use super::super::{BadRow, Options, Request, Source, open, write_manifest};
-use crate::{Error, Keep, Result, Span};
+use super::super::{
+    BadRow, Options, Request, Source, open,
+    sample::{all, integers, says, texts},
+    write_manifest,
+};
+use crate::{Keep, Span};
 use arrow::{
     array::{AsArray, BooleanArray, RecordBatch},
     compute::{concat_batches, filter_record_batch},
-    datatypes::{DataType, Float64Type, Int64Type},
+    datatypes::{DataType, Float64Type},
 };
 use proptest::prelude::*;
 use std::{fs, sync::Arc};
@@ -22,10 +26,6 @@ fn opened(text: impl AsRef<[u8]>) -> (tempfile::TempDir, Arc<dyn Source>) {
     (folder, open(&options).unwrap())
 }
 
-fn all(block: u32) -> Request<'static> {
-    Request { block, rows: None, expected: &[] }
-}
-
 fn read_all(source: &dyn Source) -> (RecordBatch, Vec<BadRow>) {
     let (mut batches, mut bad) = (Vec::new(), Vec::new());
     for block in 0..source.plan().blocks.len() as u32 {
@@ -38,24 +38,8 @@ fn read_all(source: &dyn Source) -> (RecordBatch, Vec<BadRow>) {
     (concat_batches(&source.plan().schema, &batches).unwrap(), bad)
 }
 
-fn texts(batch: &RecordBatch, column: &str) -> Vec<Option<String>> {
-    batch.column_by_name(column).unwrap().as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect()
-}
-
-fn integers(batch: &RecordBatch, column: &str) -> Vec<Option<i64>> {
-    batch.column_by_name(column).unwrap().as_primitive::<Int64Type>().iter().collect()
-}
-
 fn types(source: &dyn Source) -> Vec<DataType> {
     source.plan().schema.fields().iter().map(|field| field.data_type().clone()).collect()
-}
-
-fn says<T: std::fmt::Debug>(result: Result<T>, parts: &[&str]) -> Error {
-    let error = result.unwrap_err();
-    for part in parts {
-        assert!(error.to_string().contains(part), "`{error}` lacks `{part}`");
-    }
-    error
 }
 
 proptest! {

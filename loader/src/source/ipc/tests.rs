@@ -3,12 +3,12 @@
 use super::{
     super::{
         Options, Request, Source, open,
-        sample::{same, sample},
+        sample::{all, same, sample, says},
         write_manifest,
     },
     message,
 };
-use crate::{Error, Keep, Result};
+use crate::{Keep, Result};
 use arrow::{
     array::*,
     compute::{concat_batches, filter_record_batch},
@@ -58,10 +58,6 @@ fn folder() -> (tempfile::TempDir, Options) {
     (folder, options)
 }
 
-fn all(block: u32) -> Request<'static> {
-    Request { block, rows: None, expected: &[] }
-}
-
 fn read_blocks(source: &dyn Source) -> Result<RecordBatch> {
     let batches: Vec<_> = (0..source.plan().blocks.len() as u32)
         .map(|block| {
@@ -71,14 +67,6 @@ fn read_blocks(source: &dyn Source) -> Result<RecordBatch> {
         })
         .collect::<Result<_>>()?;
     Ok(concat_batches(&source.plan().schema, &batches).unwrap())
-}
-
-fn says<T: std::fmt::Debug>(result: Result<T>, parts: &[&str]) -> Error {
-    let error = result.unwrap_err();
-    for part in parts {
-        assert!(error.to_string().contains(part), "`{error}` lacks `{part}`");
-    }
-    error
 }
 
 fn flip(path: &Path, at: usize) {

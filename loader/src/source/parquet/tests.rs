@@ -3,12 +3,12 @@
 use super::{
     super::{
         Options, Request, Source, open,
-        sample::{same, sample},
+        sample::{all, same, sample, says},
         write_manifest,
     },
     footer,
 };
-use crate::{Error, Keep, Result};
+use crate::{Keep, Result};
 use ::parquet::{
     arrow::ArrowWriter,
     basic::{Compression, Encoding},
@@ -38,10 +38,6 @@ fn folder() -> (tempfile::TempDir, Options) {
     (folder, options)
 }
 
-fn all(block: u32) -> Request<'static> {
-    Request { block, rows: None, expected: &[] }
-}
-
 fn read_all(source: &dyn Source) -> RecordBatch {
     let batches: Vec<_> =
         (0..source.plan().blocks.len()).map(|block| source.read(all(block as u32)).unwrap().data).collect();
@@ -49,14 +45,6 @@ fn read_all(source: &dyn Source) -> RecordBatch {
         assert_eq!(block.rows as usize, batch.num_rows());
     }
     concat_batches(&source.plan().schema, &batches).unwrap()
-}
-
-fn says<T: std::fmt::Debug>(result: Result<T>, parts: &[&str]) -> Error {
-    let error = result.unwrap_err();
-    for part in parts {
-        assert!(error.to_string().contains(part), "`{error}` lacks `{part}`");
-    }
-    error
 }
 
 /// A byte in the middle of a column chunk, changed without changing the length.
