@@ -152,6 +152,14 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
+    /// The same, at `place` where it knew no block.
+    pub(crate) fn within(self, place: &Place) -> Self {
+        match self {
+            Self::Data { place: known, what } if known.block.is_none() => Self::Data { place: place.clone(), what },
+            other => other,
+        }
+    }
+
     /// Whether the call or the recipe is at fault (exit status 2), rather than the data or the run (1).
     #[must_use]
     pub const fn is_usage(&self) -> bool {

@@ -30,6 +30,7 @@ pub mod stream;
 pub mod strict;
 pub mod value;
 
+mod byte_size;
 mod draw;
 mod error;
 mod hash;
@@ -43,7 +44,7 @@ mod verdict;
 pub use draw::{Draw, Drawn, Target};
 pub use error::{Error, Place, Result};
 pub use hash::Hash;
-pub use plan::{Block, Plan, Shard, Span};
+pub use plan::{Block, Domain, Plan, Shard, Span};
 pub use position::Position;
 pub use randomness::{Purpose, Randomness};
 pub use recipe::Recipe;

@@ -3,6 +3,7 @@
 //! A counter-based generator (ChaCha with 8 rounds) is keyed by BLAKE3 over what it is for, so that any draw can be
 //! made again on its own, in any order, by any thread, on any machine.
 
+use crate::Position;
 use rand::Rng;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
@@ -14,8 +15,18 @@ pub enum Purpose {
     Blocks,
     /// The order of a window's rows.
     Rows,
+    /// The order in which the rows of a domain's window come, where several windows of the stream share them.
+    DomainRows,
     /// Which rows a window draws.
     Resampling,
+    /// Which blocks a survey looks at.
+    Survey,
+    /// The order of the batches that were made of rows of like length.
+    Buckets,
+    /// Which candidates of a super-batch are trained on.
+    Selection,
+    /// Which rows a bagged model is fitted on.
+    Bootstrap,
 }
 
 impl Purpose {
@@ -23,7 +34,12 @@ impl Purpose {
         match self {
             Self::Blocks => b"blocks",
             Self::Rows => b"rows",
+            Self::DomainRows => b"domain rows",
             Self::Resampling => b"resampling",
+            Self::Survey => b"survey",
+            Self::Buckets => b"buckets",
+            Self::Selection => b"selection",
+            Self::Bootstrap => b"bootstrap",
         }
     }
 }
@@ -41,6 +57,18 @@ impl Randomness {
         hasher.update(&epoch.to_le_bytes());
         hasher.update(&place.to_le_bytes());
         hasher.update(purpose.name());
+        Self(ChaCha8Rng::from_seed(*hasher.finalize().as_bytes()))
+    }
+
+    /// The numbers for the sample at `position`, for a purpose that a transform names itself.
+    #[must_use]
+    pub fn of_sample(seed: u64, epoch: u32, position: Position, purpose: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("arable 2026 randomness of (seed, epoch, position, purpose)");
+        hasher.update(&seed.to_le_bytes());
+        hasher.update(&epoch.to_le_bytes());
+        hasher.update(&position.block.to_le_bytes());
+        hasher.update(&position.row.to_le_bytes());
+        hasher.update(purpose.as_bytes());
         Self(ChaCha8Rng::from_seed(*hasher.finalize().as_bytes()))
     }
 

@@ -1,5 +1,7 @@
 //! What cleaning decides of a row, and what it measured.
 
+use crate::Position;
+
 /// What cleaning decided of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -22,6 +24,9 @@ pub struct Evidence {
     pub measured: Option<f64>,
     /// Where its border lies.
     pub threshold: Option<f64>,
+    /// The earlier row that a duplicate matched, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub twin: Option<Position>,
 }
 
 /// Which rows of a block are kept: one bit a row, bit i of byte i / 8, as Arrow packs them.

@@ -13,6 +13,10 @@ pub struct Account {
     pub dropped: BTreeMap<String, u64>,
     /// Rows that could not be read, or whose block could not.
     pub quarantined: u64,
+    /// Rows of the same blocks that belong to other parts of the data (`[split]`): no rows of this stream, so they are not
+    /// among those read. With them, read + `held_out` are the rows of the plan.
+    #[serde(default)]
+    pub held_out: u64,
 }
 
 impl Account {
@@ -20,6 +24,13 @@ impl Account {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped.values().fold(0, |sum, &rows| sum.saturating_add(rows))
+    }
+
+    /// Counts `rows` of those that were kept as quarantined: they turned out later to be no good.
+    pub fn set_aside(&mut self, rows: u64) {
+        let rows = rows.min(self.kept);
+        self.kept -= rows;
+        self.quarantined = self.quarantined.saturating_add(rows);
     }
 
     /// Whether every row that was read has exactly one fate.
@@ -36,6 +47,7 @@ impl AddAssign<&Self> for Account {
         self.read = self.read.saturating_add(other.read);
         self.kept = self.kept.saturating_add(other.kept);
         self.quarantined = self.quarantined.saturating_add(other.quarantined);
+        self.held_out = self.held_out.saturating_add(other.held_out);
         for (reason, rows) in &other.dropped {
             let sum = self.dropped.entry(reason.clone()).or_default();
             *sum = sum.saturating_add(*rows);

@@ -8,7 +8,7 @@ use super::{Account, Record};
 use crate::{Error, Hash, Result};
 use serde_json::value::RawValue;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -146,11 +146,15 @@ impl Verified {
     #[must_use]
     pub fn account(&self) -> Account {
         let mut sum = Account::default();
+        let mut spoilt = HashSet::new();
         for record in &self.records {
-            if let Record::Block { account, .. } = record {
-                sum += account;
+            match record {
+                Record::Block { account, .. } => sum += account,
+                Record::Spoilt { block, row, .. } => drop(spoilt.insert((*block, *row))),
+                _ => {}
             }
         }
+        sum.set_aside(spoilt.len() as u64);
         sum
     }
 }
@@ -223,7 +227,7 @@ mod tests {
         Record::Block {
             block,
             content: Some(Hash::of(b"x")),
-            account: Account { read, kept, dropped, quarantined: 0 },
+            account: Account { read, kept, dropped, quarantined: 0, held_out: 0 },
             fault: None,
         }
     }

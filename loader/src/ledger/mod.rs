@@ -11,4 +11,4 @@ mod record;
 pub use account::Account;
 pub use chain::{Chain, Ledger, Verified, verify};
 pub use feedback_log::{FeedbackLog, FeedbackWriter};
-pub use record::Record;
+pub use record::{MixedDomain, Record};

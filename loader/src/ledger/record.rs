@@ -25,6 +25,9 @@ pub enum Record {
         blocks: u64,
         /// How many blocks a window opens.
         window: u32,
+        /// The domains of a mixture; none where there is but one dataset.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        domains: Vec<MixedDomain>,
     },
     /// A block was read for the first time, verified and cleaned.
     Block {
@@ -46,6 +49,18 @@ pub enum Record {
         epoch: u32,
         /// Its index in the plan.
         block: u32,
+        /// Why.
+        fault: String,
+    },
+    /// A row that was drawn could not be transformed: batch `batch` was emitted without it. Its block counted it as kept;
+    /// from the first such record of a row on, it counts as quarantined.
+    Spoilt {
+        /// The batch that it was drawn for.
+        batch: u64,
+        /// Its block in the plan.
+        block: u32,
+        /// Its row within the block.
+        row: u32,
         /// Why.
         fault: String,
     },
@@ -79,6 +94,12 @@ pub enum Record {
         rows: u64,
         /// BLAKE3 over positions and weights, in order.
         hash: Hash,
+        /// Of a mixture, how many rows each domain offered to the draw.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        domains: Vec<u64>,
+        /// Of a mixture, the share of each domain that was in force, in parts of 2³².
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        shares: Vec<u64>,
     },
     /// A run went on from a checkpoint. Records between the one named by `head` and this one are superseded.
     Resumed {
@@ -94,4 +115,15 @@ pub enum Record {
         /// How many rows were handed over, presentations counted.
         trained: u64,
     },
+}
+
+/// A domain of a recorded mixture.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct MixedDomain {
+    /// Its name.
+    pub name: String,
+    /// Its first block in the plan; it ends where the next one begins.
+    pub first_block: u32,
+    /// The share that the recipe gives it, in parts of 2³².
+    pub share: u64,
 }

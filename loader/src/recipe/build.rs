@@ -2,7 +2,10 @@
 //!
 //! Nothing is checked here; [`Recipe::validate`] does it once the recipe is whole.
 
-use super::{BatchSettings, ByteSize, Dataset, OnBad, Operator, Policy, Recipe, StreamSettings, read};
+use super::{
+    BatchSettings, ByteSize, Dataset, Domain, Exhausted, MixtureSettings, OnBad, Operator, Policy, Recipe, Split,
+    StreamSettings, read,
+};
 use toml::{Table, Value};
 
 impl Recipe {
@@ -12,7 +15,10 @@ impl Recipe {
         Self {
             seed: read::default_seed(),
             epochs: read::default_epochs(),
-            dataset: Dataset { url: url.into(), format: None, columns: None, label: None, manifest: None },
+            dataset: Some(Dataset::new(url)),
+            domain: Vec::new(),
+            mixture: MixtureSettings::default(),
+            split: Split::default(),
             clean: Vec::new(),
             policy: Policy::default(),
             batch: BatchSettings::default(),
@@ -20,6 +26,32 @@ impl Recipe {
             rank: 0,
             world: 1,
         }
+    }
+
+    /// The recipe of a mixture of `domains`, with every default.
+    #[must_use]
+    pub fn mixture(domains: impl IntoIterator<Item = Domain>) -> Self {
+        Self { dataset: None, domain: domains.into_iter().collect(), ..Self::new("") }
+    }
+
+    /// What happens when a domain of the mixture has given all of its rows.
+    #[must_use]
+    pub const fn exhausted(mut self, exhausted: Exhausted) -> Self {
+        self.mixture.exhausted = exhausted;
+        self
+    }
+
+    /// The fractions that are kept out of training, for validation and for a last test.
+    #[must_use]
+    pub const fn split(mut self, valid: f64, holdout: f64) -> Self {
+        self.split.valid = valid;
+        self.split.holdout = holdout;
+        self
+    }
+
+    /// Every dataset that samples come from.
+    fn datasets(&mut self) -> impl Iterator<Item = &mut Dataset> {
+        self.dataset.iter_mut().chain(self.domain.iter_mut().map(|domain| &mut domain.dataset))
     }
 
     /// What all randomness is a function of.
@@ -36,31 +68,36 @@ impl Recipe {
         self
     }
 
-    /// The files' format, where their ending does not say it.
+    /// The files' format, where their ending does not say it; of every domain in a mixture.
     #[must_use]
     pub fn format(mut self, format: impl Into<String>) -> Self {
-        self.dataset.format = Some(format.into());
+        let format = format.into();
+        self.datasets().for_each(|dataset| dataset.format = Some(format.clone()));
         self
     }
 
-    /// What the stream carries.
+    /// What the stream carries; of every domain in a mixture.
     #[must_use]
     pub fn columns<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
-        self.dataset.columns = Some(columns.into_iter().map(Into::into).collect());
+        let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
+        self.datasets().for_each(|dataset| dataset.columns = Some(columns.clone()));
         self
     }
 
-    /// The label's column.
+    /// The label's column; of every domain in a mixture.
     #[must_use]
     pub fn label(mut self, column: impl Into<String>) -> Self {
-        self.dataset.label = Some(column.into());
+        let column = column.into();
+        self.datasets().for_each(|dataset| dataset.label = Some(column.clone()));
         self
     }
 
-    /// The manifest to verify against.
+    /// The manifest to verify against. A mixture has one for each domain, given with the domain.
     #[must_use]
     pub fn manifest(mut self, path: impl Into<String>) -> Self {
-        self.dataset.manifest = Some(path.into());
+        if let Some(dataset) = &mut self.dataset {
+            dataset.manifest = Some(path.into());
+        }
         self
     }
 
@@ -156,11 +193,53 @@ impl Recipe {
         self
     }
 
+    /// The folder that keeps what is read of remote objects and unpacked text, or `"off"`.
+    #[must_use]
+    pub fn cache(mut self, folder: impl Into<String>) -> Self {
+        self.stream.cache = Some(folder.into());
+        self
+    }
+
+    /// What the cache's folder may hold, all processes together.
+    #[must_use]
+    pub const fn cache_limit(mut self, limit: ByteSize) -> Self {
+        self.stream.cache_limit = limit;
+        self
+    }
+
+    /// How often a request that a store failed is repeated.
+    #[must_use]
+    pub const fn retries(mut self, retries: u32) -> Self {
+        self.stream.retries = retries;
+        self
+    }
+
+    /// How many seconds one request may take.
+    #[must_use]
+    pub const fn timeout(mut self, seconds: u32) -> Self {
+        self.stream.timeout = Some(seconds);
+        self
+    }
+
     /// Which rank this process is, from 0, of how many.
     #[must_use]
     pub const fn rank(mut self, rank: u32, world: u32) -> Self {
         self.rank = rank;
         self.world = world;
         self
+    }
+}
+
+impl Dataset {
+    /// The dataset at `url`, with every default.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), format: None, columns: None, label: None, manifest: None }
+    }
+}
+
+impl Domain {
+    /// The domain `name`, of share `share`, whose samples lie at `url`.
+    pub fn new(name: impl Into<String>, share: f64, url: impl Into<String>) -> Self {
+        Self { name: name.into(), share, dataset: Dataset::new(url) }
     }
 }

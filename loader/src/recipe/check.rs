@@ -2,8 +2,9 @@
 //!
 //! It judges the recipe alone. Whether a column exists or an operator is known is for others to say.
 
-use super::{ByteSize, Recipe};
-use crate::{Error, Result};
+use super::{ByteSize, Dataset, MixtureSettings, Recipe, Split};
+use crate::{Error, Result, spelling::cut};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The least memory that a stream works in: a block of text is about 4 MiB, and a block may take a quarter of it.
 const LEAST_MEMORY: ByteSize = ByteSize::mib(16);
@@ -14,8 +15,17 @@ const MOST_THREADS: u32 = 1024;
 /// The most rows of a batch: what is gathered at once has to fit a budget whatever the rows hold.
 const MOST_ROWS: u32 = 1 << 24;
 
+/// The most repetitions of a request: with the longest wait between them some 25 minutes.
+const MOST_RETRIES: u32 = 100;
+
 /// The most batches made ahead.
 const MOST_PREFETCH: u32 = 1 << 16;
+
+/// The most domains that are mixed: each has a block open, and every row asks each of them for its turn.
+const MOST_DOMAINS: usize = 1024;
+
+/// The least part of all shares that a domain may have: shares are counted in units of this.
+const LEAST_SHARE: f64 = 1.0 / (1_u64 << 32) as f64;
 
 impl Recipe {
     /// Checks that every setting is within its range and fits the others, rank and world included.
@@ -38,7 +48,8 @@ impl Recipe {
             return Err(format!("`seed` = {}: must be at most 2^63 - 1, the most that TOML holds", self.seed));
         }
         within("", "epochs", self.epochs, 1, u32::MAX)?;
-        self.check_dataset()?;
+        self.check_data()?;
+        self.check_split()?;
         self.check_operators()?;
         within("in [batch]: ", "size", batch.size, 1, MOST_ROWS)?;
         if batch.epoch_batches == Some(0) {
@@ -55,6 +66,11 @@ impl Recipe {
         within("in [stream]: ", "threads", stream.threads, 1, MOST_THREADS)?;
         within("in [stream]: ", "window", stream.window.unwrap_or(1), 1, u32::MAX)?;
         within("in [stream]: ", "prefetch", stream.prefetch, 1, MOST_PREFETCH)?;
+        within("in [stream]: ", "retries", stream.retries, 0, MOST_RETRIES)?;
+        within("in [stream]: ", "timeout", stream.timeout.unwrap_or(1), 1, u32::MAX)?;
+        if stream.cache.as_deref() == Some("") {
+            return Err("in [stream]: `cache` is empty: give a folder, or \"off\", or leave it out".to_owned());
+        }
         if self.rank >= self.world {
             return Err(format!(
                 "rank {} of {}: ranks are counted from 0, so the rank must be less than the world",
@@ -73,23 +89,66 @@ impl Recipe {
         Ok(())
     }
 
-    fn check_dataset(&self) -> Result<(), String> {
-        let dataset = &self.dataset;
-        if dataset.url.trim().is_empty() {
+    fn check_data(&self) -> Result<(), String> {
+        if self.domain.is_empty() {
+            if self.mixture != MixtureSettings::default() {
+                return Err(
+                    "[mixture] is given and no [[domain]]: it says how domains are mixed, so leave it out".to_owned()
+                );
+            }
+            return match &self.dataset {
+                Some(dataset) => check_dataset("in [dataset]", dataset),
+                None => Err("there is no [dataset] and no [[domain]]: say where samples come from".to_owned()),
+            };
+        }
+        if self.dataset.is_some() {
             return Err(
-                "in [dataset]: `url` is empty: give a path, a glob or a URL, like \"data/*.parquet\"".to_owned()
+                "[dataset] and [[domain]] are both given: a mixture is of domains alone, so make the dataset one \
+                        of them"
+                    .to_owned(),
             );
         }
-        let Some(columns) = &dataset.columns else { return Ok(()) };
-        if columns.is_empty() {
-            return Err("in [dataset]: `columns` is empty: name the columns, or leave it out for all".to_owned());
+        if self.domain.len() > MOST_DOMAINS {
+            return Err(format!("{} [[domain]] tables: at most {MOST_DOMAINS} are mixed", self.domain.len()));
         }
-        let mut seen = std::collections::BTreeSet::new();
-        if let Some(twice) = columns.iter().find(|column| !seen.insert(column.as_str())) {
-            return Err(format!("in [dataset]: `columns` names `{twice}` twice"));
+        let sum: f64 = self.domain.iter().map(|domain| domain.share).sum();
+        let mut names = BTreeMap::new();
+        for (number, domain) in (1..).zip(&self.domain) {
+            let place = format!("in [[domain]] {number} (`{}`)", cut(&domain.name));
+            if domain.name.trim().is_empty() {
+                return Err(format!("{place}: `name` is empty: name the domain"));
+            }
+            if let Some(other) = names.insert(domain.name.as_str(), number) {
+                return Err(format!("{place}: `name`: domain {other} has this name too; give each its own"));
+            }
+            let share = domain.share;
+            if !(share.is_finite() && share > 0.0) {
+                return Err(format!(
+                    "{place}: `share` = {share}: must be a number above 0; leave out a domain that is not to be drawn"
+                ));
+            }
+            if share / sum < LEAST_SHARE {
+                return Err(format!(
+                    "{place}: `share` = {share}: is less than 2^-32 of all shares, which add up to {sum}"
+                ));
+            }
+            check_dataset(&place, &domain.dataset)?;
         }
-        if let Some(label) = dataset.label.as_deref().filter(|label| !seen.contains(label)) {
-            return Err(format!("in [dataset]: `label` = \"{label}\" is not among `columns`: add it there"));
+        Ok(())
+    }
+
+    fn check_split(&self) -> Result<(), String> {
+        let Split { valid, holdout, .. } = self.split;
+        for (part, share) in [("valid", valid), ("holdout", holdout)] {
+            if !(0.0..1.0).contains(&share) {
+                return Err(format!("in [split]: `{part}` = {share}: must be at least 0 and less than 1"));
+            }
+        }
+        let both = valid + holdout;
+        if both >= 1.0 {
+            return Err(format!(
+                "in [split]: `valid` + `holdout` = {both}: must be less than 1, or nothing is trained on"
+            ));
         }
         Ok(())
     }
@@ -112,6 +171,24 @@ impl Recipe {
         }
         Ok(())
     }
+}
+
+fn check_dataset(place: &str, dataset: &Dataset) -> Result<(), String> {
+    if dataset.url.trim().is_empty() {
+        return Err(format!("{place}: `url` is empty: give a path, a glob or a URL, like \"data/*.parquet\""));
+    }
+    let Some(columns) = &dataset.columns else { return Ok(()) };
+    if columns.is_empty() {
+        return Err(format!("{place}: `columns` is empty: name the columns, or leave it out for all"));
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = columns.iter().find(|column| !seen.insert(column.as_str())) {
+        return Err(format!("{place}: `columns` names `{twice}` twice"));
+    }
+    if let Some(label) = dataset.label.as_deref().filter(|label| !seen.contains(label)) {
+        return Err(format!("{place}: `label` = \"{label}\" is not among `columns`: add it there"));
+    }
+    Ok(())
 }
 
 fn within(place: &str, key: &str, value: u32, least: u32, most: u32) -> Result<(), String> {
@@ -171,6 +248,9 @@ mod tests {
             (recipe().threads(1025), "in [stream]: `threads` = 1025: must be at least 1 and at most 1024"),
             (recipe().window(0), "in [stream]: `window` = 0: must be at least 1"),
             (recipe().prefetch(0), "in [stream]: `prefetch` = 0: must be at least 1 and at most 65536"),
+            (recipe().retries(101), "in [stream]: `retries` = 101: must be at least 0 and at most 100"),
+            (recipe().timeout(0), "in [stream]: `timeout` = 0: must be at least 1"),
+            (recipe().cache(""), "in [stream]: `cache` is empty: give a folder, or \"off\", or leave it out"),
             (
                 recipe().memory(ByteSize((16 << 20) - 1)),
                 "in [stream]: `memory` = \"16777215B\": must be at least 16MiB, four blocks of text of 4 MiB",

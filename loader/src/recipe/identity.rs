@@ -2,7 +2,7 @@
 //!
 //! Where the data lie and how fast they flow is not in it: the same stream may be read elsewhere, by more threads.
 
-use super::{OnBad, Recipe, read::PATH_OPTIONS};
+use super::{Dataset, Exhausted, OnBad, Recipe, read::PATH_OPTIONS};
 use crate::Hash;
 use toml::{Table, Value};
 
@@ -10,23 +10,37 @@ impl Recipe {
     /// BLAKE3 over the part that decides emission, with `window` the number of blocks that are really open together
     /// (given by the recipe, or derived from its memory).
     ///
-    /// In it: seed, format, columns, label, the cleaning operators in order, the policy, batch size, `drop_last`, the
+    /// In it: seed, format, columns, label, the domains with names and shares, the split, the cleaning operators in order, the policy, batch size, `drop_last`, the
     /// window, `feedback_lag`, and what is done about bad blocks and rows. The order of keys within a table is not.
     /// Nor are URLs and paths (a policy's `trusted` and `reference` count as given or not; what they hold must be
-    /// hashed by who reads it), epochs, `epoch_batches`, memory, threads, prefetch, rank and world.
+    /// hashed by who reads it), epochs, `epoch_batches`, memory, threads, prefetch,
+    /// cache, retries, rank and world.
     #[must_use]
     pub fn identity(&self, window: u32) -> Hash {
         let mut digest = Digest(blake3::Hasher::new());
         digest.text("arable recipe 1");
         digest.number(self.seed);
-        digest.optional(self.dataset.format.as_deref());
-        digest.flag(self.dataset.columns.is_some());
-        let columns = self.dataset.columns.as_deref().unwrap_or_default();
-        digest.number(columns.len() as u64);
-        for column in columns {
-            digest.text(column);
+        // What later versions added is written only where it says something, so that what a recipe said before has the
+        // identity that it had before.
+        match &self.dataset {
+            Some(dataset) => digest.dataset(dataset),
+            None => {
+                digest.text("domains");
+                digest.number(self.domain.len() as u64);
+                for domain in &self.domain {
+                    digest.text(&domain.name);
+                    digest.number(domain.share.to_bits());
+                    digest.dataset(&domain.dataset);
+                }
+                digest.flag(self.mixture.exhausted == Exhausted::Repeat);
+            }
         }
-        digest.optional(self.dataset.label.as_deref());
+        if self.split.keeps_out() {
+            digest.text("split");
+            digest.number(self.split.valid.to_bits());
+            digest.number(self.split.holdout.to_bits());
+            digest.flag(self.split.clean);
+        }
         digest.number(self.clean.len() as u64);
         for operator in &self.clean {
             digest.text(&operator.op);
@@ -74,6 +88,17 @@ impl Digest {
     fn optional(&mut self, text: Option<&str>) {
         self.flag(text.is_some());
         self.text(text.unwrap_or_default());
+    }
+
+    fn dataset(&mut self, dataset: &Dataset) {
+        self.optional(dataset.format.as_deref());
+        self.flag(dataset.columns.is_some());
+        let columns = dataset.columns.as_deref().unwrap_or_default();
+        self.number(columns.len() as u64);
+        for column in columns {
+            self.text(column);
+        }
+        self.optional(dataset.label.as_deref());
     }
 
     fn table(&mut self, table: &Table) {
@@ -127,7 +152,7 @@ impl Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::ByteSize;
+    use crate::recipe::{ByteSize, Domain};
     use std::collections::BTreeSet;
 
     fn recipe() -> Recipe {
@@ -140,17 +165,21 @@ mod tests {
             .policy_option("trusted", "clean.csv")
     }
 
+    fn with(change: impl FnOnce(&mut Dataset)) -> Recipe {
+        let mut recipe = recipe();
+        recipe.dataset.as_mut().map(change);
+        recipe
+    }
+
+    fn mixture(share: f64, name: &str) -> Recipe {
+        Recipe::mixture([Domain::new("a", 0.5, "a.csv"), Domain::new(name, share, "b.csv")])
+    }
+
     #[test]
     fn what_does_not_decide_emission_is_not_in_it() {
         let of = recipe().identity(8);
         for (what, other) in [
-            (
-                "url",
-                Recipe {
-                    dataset: crate::recipe::Dataset { url: "/x/*.parquet".into(), ..recipe().dataset },
-                    ..recipe()
-                },
-            ),
+            ("url", with(|dataset| dataset.url = "/x/*.parquet".into())),
             ("manifest", recipe().manifest("m.json")),
             ("trusted", recipe().policy_option("trusted", "/x/clean.csv")),
             ("epochs", recipe().epochs(9)),
@@ -158,6 +187,8 @@ mod tests {
             ("memory", recipe().memory(ByteSize::gib(9))),
             ("threads", recipe().threads(9)),
             ("prefetch", recipe().prefetch(9)),
+            ("cache", recipe().cache("elsewhere")),
+            ("retries", recipe().retries(1).timeout(5)),
             ("rank", recipe().rank(1, 9)),
             ("the window as asked for", recipe().window(9)),
         ] {
@@ -172,7 +203,13 @@ mod tests {
             recipe().seed(1),
             recipe().columns(["label", "text"]),
             recipe().columns(["text,label"]),
-            Recipe { dataset: crate::recipe::Dataset { columns: None, ..recipe().dataset }, ..recipe() },
+            with(|dataset| dataset.columns = None),
+            recipe().split(0.1, 0.0),
+            recipe().split(0.0, 0.1),
+            mixture(0.5, "b"),
+            mixture(0.25, "b"),
+            mixture(0.5, "c"),
+            mixture(0.5, "b").exhausted(Exhausted::Repeat),
             recipe().label("text"),
             recipe().format("csv"),
             recipe().clean("missing", []),

@@ -5,19 +5,23 @@
 //! their options mean is for the rooms that hold them to say.
 
 mod build;
-mod byte_size;
 mod check;
 mod identity;
 mod read;
 
-pub use byte_size::ByteSize;
+pub use crate::byte_size::ByteSize;
 
+use crate::{
+    Error, Result,
+    spelling::{advice, cut},
+};
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 use toml::Table;
 
 /// Everything that a stream does.
 ///
-/// Read from TOML, where only `[dataset]` and its `url` are required:
+/// Read from TOML, where only `[dataset]` and its `url` are required, or `[[domain]]` tables in its place:
 ///
 /// ```
 /// use arable_loader::Recipe;
@@ -69,8 +73,17 @@ pub struct Recipe {
     pub seed: u64,
     /// How many passes the draws make over the plan; at least 1.
     pub epochs: u32,
-    /// Where samples come from.
-    pub dataset: Dataset,
+    /// Where samples come from, unless they come from several domains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<Dataset>,
+    /// Where samples come from, if from several datasets: at least one where there is no `dataset`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub domain: Vec<Domain>,
+    /// How the domains are mixed.
+    #[serde(skip_serializing_if = "MixtureSettings::is_default")]
+    pub mixture: MixtureSettings,
+    /// What is kept out of training.
+    pub split: Split,
     /// What is kept, operator by operator, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub clean: Vec<Operator>,
@@ -106,6 +119,103 @@ pub struct Dataset {
     /// The manifest to verify against, where it does not lie in the dataset's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
+}
+
+/// One `[[domain]]`: a named dataset of a mixture.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Domain {
+    /// Its name; no two domains have the same.
+    pub name: String,
+    /// How much of the mixture it is, above 0. Shares need not add up to 1: each counts beside their sum.
+    pub share: f64,
+    /// Where its samples come from: its keys stand beside `name` and `share`.
+    #[serde(flatten)]
+    pub dataset: Dataset,
+}
+
+/// `[mixture]`: how domains are mixed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MixtureSettings {
+    /// What happens when a domain has given all of its rows.
+    pub exhausted: Exhausted,
+}
+
+impl MixtureSettings {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What happens when a domain has given all of its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exhausted {
+    /// The data epoch ends: no row comes twice in it.
+    #[default]
+    Stop,
+    /// The domain begins again, in another order. The data epoch ends when every domain has given all of its rows once.
+    Repeat,
+}
+
+/// `[split]`: parts of the data that are kept out of training. A row's part follows from its content alone, so that
+/// copies of a row are in one part, and a row stays in its part when data are added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Split {
+    /// The fraction of the contents that is kept for validation, 0 to 1.
+    pub valid: f64,
+    /// The fraction that is kept for a last test, 0 to 1; together with `valid` less than 1.
+    pub holdout: f64,
+    /// Whether the parts that are kept out are cleaned like the training data; else their rows are checked against the
+    /// schema only.
+    pub clean: bool,
+}
+
+impl Split {
+    /// Whether a part is kept out at all.
+    #[must_use]
+    pub fn keeps_out(&self) -> bool {
+        self.valid > 0.0 || self.holdout > 0.0
+    }
+}
+
+/// A part of the data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// What is trained on: everything that no other part takes.
+    #[default]
+    Train,
+    /// `[split] valid`.
+    Valid,
+    /// `[split] holdout`.
+    Holdout,
+}
+
+impl Part {
+    const NAMED: [(&'static str, Self); 3] =
+        [("train", Self::Train), ("valid", Self::Valid), ("holdout", Self::Holdout)];
+
+    /// Its name in a recipe and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Holdout => "holdout",
+        }
+    }
+}
+
+impl FromStr for Part {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::NAMED.iter().find(|(name, _)| *name == text).map(|(_, part)| *part).ok_or_else(|| {
+            let names = Self::NAMED.map(|(name, _)| name);
+            Error::recipe(format!("unknown part `{}`{}", cut(text), advice(text, &names, "the parts are")))
+        })
+    }
 }
 
 /// One `[[clean]]`: an operator and its options.
@@ -155,7 +265,7 @@ impl Default for BatchSettings {
 }
 
 /// `[stream]`: how samples flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StreamSettings {
     /// What the stream may hold in memory; at least 16 MiB.
@@ -174,6 +284,18 @@ pub struct StreamSettings {
     pub on_bad_block: OnBad,
     /// What to do about a row that cannot be read.
     pub on_bad_row: OnBad,
+    /// The folder that keeps what is read of remote objects, and unpacked text; or `"off"`. Where it is left out, the
+    /// user's cache folder keeps unpacked text alone. `"off"` lets compressed text be read in order only, which is another
+    /// plan; apart from that it never changes what is emitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<String>,
+    /// What the cache's folder may hold, all processes together.
+    pub cache_limit: ByteSize,
+    /// How often a request that a store failed is repeated, at most 100.
+    pub retries: u32,
+    /// How many seconds one request of at most 8 MiB may take, at least 1; object_store's 30 where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
 }
 
 impl Default for StreamSettings {
@@ -186,6 +308,10 @@ impl Default for StreamSettings {
             feedback_lag: 16,
             on_bad_block: OnBad::Stop,
             on_bad_row: OnBad::Stop,
+            cache: None,
+            cache_limit: ByteSize::gib(10),
+            retries: 8,
+            timeout: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What the contract names but this version does not do is refused by name rather than ignored.
 
-use super::{BatchSettings, Dataset, Operator, Policy, Recipe, StreamSettings};
+use super::{BatchSettings, Dataset, Domain, MixtureSettings, Operator, Policy, Recipe, Split, StreamSettings};
 use crate::{Error, Result, strict};
 use serde::{
     Deserialize, Deserializer,
@@ -36,7 +36,7 @@ impl Recipe {
 
     /// Reads a recipe from a file of at most 1 MiB.
     ///
-    /// Relative paths in it (`url` and `manifest` of `[dataset]`, `trusted` and `reference` of `[policy]`) start at
+    /// Relative paths in it (`url` and `manifest` of `[dataset]` or `[[domain]]`, `trusted` and `reference` of `[policy]`) start at
     /// the file's folder, wherever the program was started, and are made absolute.
     ///
     /// # Errors
@@ -71,9 +71,14 @@ impl Recipe {
 
     /// Lets relative paths start at `folder`.
     fn resolve(&mut self, folder: &Path) {
-        self.dataset.url = resolve_url(folder, &self.dataset.url);
-        if let Some(manifest) = &mut self.dataset.manifest {
-            *manifest = resolve_path(folder, manifest);
+        for dataset in self.dataset.iter_mut().chain(self.domain.iter_mut().map(|domain| &mut domain.dataset)) {
+            dataset.url = resolve_url(folder, &dataset.url);
+            if let Some(manifest) = &mut dataset.manifest {
+                *manifest = resolve_path(folder, manifest);
+            }
+        }
+        if let Some(cache) = self.stream.cache.as_mut().filter(|cache| *cache != "off") {
+            *cache = resolve_path(folder, cache);
         }
         for option in PATH_OPTIONS {
             if let Some(Value::String(path)) = self.policy.options.get_mut(option) {
@@ -117,7 +122,11 @@ struct File {
     seed: u64,
     #[serde(default = "default_epochs")]
     epochs: u32,
-    dataset: Dataset,
+    dataset: Option<Dataset>,
+    #[serde(default)]
+    domain: Vec<Table>,
+    #[serde(default)]
+    mixture: MixtureSettings,
     #[serde(default)]
     split: Split,
     #[serde(default)]
@@ -138,40 +147,40 @@ pub(super) const fn default_epochs() -> u32 {
     1
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Split {
-    valid: f64,
-    holdout: f64,
+/// What a `[[domain]]` has beside the keys of a dataset.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    name: String,
+    share: f64,
 }
+
+const HEADER: [&str; 2] = ["name", "share"];
 
 fn read(path: &str, text: &str) -> Result<Recipe> {
     let table: Table = toml::from_str(text)
         .map_err(|error: toml::de::Error| Error::recipe(format!("{path}: {}", error.to_string().trim_end())))?;
-    if table.contains_key("domain") {
-        return Err(Error::recipe(format!(
-            "{path}: [[domain]]: this version streams one [dataset]; mixtures of domains are not built yet"
-        )));
-    }
     let file: File = strict::read(&table).map_err(|fault| {
-        let least = match fault.missing().as_deref() {
-            Some("dataset" | "dataset.url") => LEAST,
-            _ => "",
-        };
+        let least = if fault.missing().as_deref() == Some("dataset.url") { LEAST } else { "" };
         Error::recipe(format!("{path}: {fault}{least}"))
     })?;
-    for (part, share) in [("valid", file.split.valid), ("holdout", file.split.holdout)] {
-        if share != 0.0 {
-            return Err(Error::recipe(format!(
-                "{path}: in [split]: `{part}` = {share}: this version keeps no part out of training; leave [split] out \
-                 or set it to 0, and give validation data as a recipe of their own"
-            )));
-        }
+    if file.dataset.is_none() && file.domain.is_empty() {
+        return Err(Error::recipe(format!("{path}: missing key `dataset`{LEAST}")));
     }
+    let domain = file.domain.into_iter().zip(1..).map(|(table, number)| {
+        let (header, dataset): (Table, Table) = table.into_iter().partition(|(key, _)| HEADER.contains(&key.as_str()));
+        let place = format!("{path}: in [[domain]] {number}");
+        let Header { name, share } = strict::from_table(&place, &header)?;
+        let dataset = strict::read(&dataset).map_err(|fault| fault.beside(&HEADER).at(&place))?;
+        Ok(Domain { name, share, dataset })
+    });
     let recipe = Recipe {
         seed: file.seed,
         epochs: file.epochs,
         dataset: file.dataset,
+        domain: domain.collect::<Result<_>>()?,
+        mixture: file.mixture,
+        split: file.split,
         clean: file.clean,
         policy: file.policy,
         batch: file.batch,
@@ -225,7 +234,7 @@ impl<'de> Visitor<'de> for Named {
 mod tests {
     use crate::{
         Recipe,
-        recipe::{ByteSize, OnBad},
+        recipe::{ByteSize, Domain, Exhausted, OnBad, Part},
     };
     use proptest::prelude::*;
     use std::fs;
@@ -407,18 +416,98 @@ mod tests {
         );
     }
 
+    const MIXED: &str = "[[domain]]\nname = 'web'\nshare = 2\nurl = 'web/*.parquet'\n\
+                         [[domain]]\nname = 'code'\nshare = 0.5\nurl = 'code.jsonl'\ncolumns = ['text']\n";
+
     #[test]
-    fn what_is_not_built_is_refused_by_name() {
+    fn domains_are_read_and_written_again() {
+        let text = format!("{MIXED}[mixture]\nexhausted = 'repeat'\n[split]\nvalid = 0.1\nclean = true");
+        let recipe = Recipe::from_toml(&text).unwrap();
+        let mut code = Domain::new("code", 0.5, "code.jsonl");
+        code.dataset.columns = Some(vec!["text".into()]);
+        let mut built = Recipe::mixture([Domain::new("web", 2.0, "web/*.parquet"), code]);
+        built = built.exhausted(Exhausted::Repeat).split(0.1, 0.0);
+        built.split.clean = true;
+        assert_eq!(recipe, built);
+        assert_eq!(Recipe::from_toml(&recipe.to_toml().unwrap()).unwrap(), recipe);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_mixture_is_named_with_its_domain() {
+        let with = |from: &str, to: &str| message(&MIXED.replacen(from, to, 1));
+        for (from, to, expected) in [
+            (
+                "share = 2",
+                "share = 0",
+                "recipe: in [[domain]] 1 (`web`): `share` = 0: must be a number above 0; leave out a \
+              domain that is not to be drawn",
+            ),
+            (
+                "share = 2",
+                "share = -1.5",
+                "recipe: in [[domain]] 1 (`web`): `share` = -1.5: must be a number above 0; leave \
+              out a domain that is not to be drawn",
+            ),
+            (
+                "share = 2",
+                "share = nan",
+                "recipe: in [[domain]] 1 (`web`): `share` = NaN: must be a number above 0; leave \
+              out a domain that is not to be drawn",
+            ),
+            (
+                "share = 2",
+                "share = inf",
+                "recipe: in [[domain]] 1 (`web`): `share` = inf: must be a number above 0; leave \
+              out a domain that is not to be drawn",
+            ),
+            ("share = 2\n", "", "recipe: in [[domain]] 1: missing key `share`"),
+            ("share = 2", "share = 'x'", "recipe: in [[domain]] 1: `share`: expected a number, found the string \"x\""),
+            (
+                "'code'",
+                "'web'",
+                "recipe: in [[domain]] 2 (`web`): `name`: domain 1 has this name too; give each its own",
+            ),
+            ("'code'", "''", "recipe: in [[domain]] 2 (``): `name` is empty: name the domain"),
+            ("url = 'web", "ulr = 'web", "recipe: in [[domain]] 1: unknown key `ulr`; did you mean `url`?"),
+            ("share = 2", "shares = 2", "recipe: in [[domain]] 1: missing key `share`"),
+            ("url = 'web/*.parquet'", "", "recipe: in [[domain]] 1: missing key `url`"),
+            (
+                "columns = ['text']",
+                "columns = []",
+                "recipe: in [[domain]] 2 (`code`): `columns` is empty: name the columns, \
+              or leave it out for all",
+            ),
+        ] {
+            assert_eq!(with(from, to), expected);
+        }
         assert_eq!(
-            message("[[domain]]\nname = 'web'\nshare = 0.5\nurl = 'a.parquet'"),
-            "recipe: [[domain]]: this version streams one [dataset]; mixtures of domains are not built yet"
+            beside(MIXED),
+            "recipe: [dataset] and [[domain]] are both given: a mixture is of domains alone, so make the dataset one of them"
         );
         assert_eq!(
-            beside("[split]\nvalid = 0.1"),
-            "recipe: in [split]: `valid` = 0.1: this version keeps no part out of training; leave [split] out or set it \
-             to 0, and give validation data as a recipe of their own"
+            beside("[mixture]\nexhausted = 'repeat'"),
+            "recipe: [mixture] is given and no [[domain]]: it says how domains are mixed, so leave it out"
         );
-        assert!(beside("[split]\nholdout = nan").contains("`holdout` = NaN"));
+        assert_eq!(
+            message(&format!("{MIXED}[mixture]\nexhausted = 'sotp'")),
+            "recipe: in [mixture]: `exhausted`: unknown value \"sotp\"; did you mean `stop`?"
+        );
+        let one = "[[domain]]\nname = 'd'\nshare = 1e-12\nurl = 'd.csv'\n";
+        assert!(message(&format!("{MIXED}{one}")).contains("`share` = 0.000000000001: is less than 2^-32"));
+    }
+
+    #[test]
+    fn a_split_keeps_something_to_train_on() {
+        for (text, expected) in [
+            ("valid = -0.1", "`valid` = -0.1: must be at least 0 and less than 1"),
+            ("valid = 1", "`valid` = 1: must be at least 0 and less than 1"),
+            ("holdout = nan", "`holdout` = NaN: must be at least 0 and less than 1"),
+            ("valid = 0.5\nholdout = 0.5", "`valid` + `holdout` = 1: must be less than 1, or nothing is trained on"),
+        ] {
+            assert_eq!(beside(&format!("[split]\n{text}")), format!("recipe: in [split]: {expected}"));
+        }
+        assert!("vaild".parse::<Part>().unwrap_err().to_string().contains("did you mean `valid`"));
+        assert_eq!("holdout".parse::<Part>().unwrap(), Part::Holdout);
     }
 
     #[test]
@@ -429,14 +518,15 @@ mod tests {
         fs::write(&file, text).unwrap();
         let recipe = Recipe::from_toml_file(&file).unwrap();
         let here = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        assert_eq!(recipe.dataset.url, here("data/*.parquet"));
-        assert_eq!(recipe.dataset.manifest, Some(here("m.json")));
+        let dataset = recipe.dataset.unwrap();
+        assert_eq!(dataset.url, here("data/*.parquet"));
+        assert_eq!(dataset.manifest, Some(here("m.json")));
         assert_eq!(recipe.policy.options["trusted"].as_str(), Some(here("t.csv").as_str()));
         assert_eq!(recipe.policy.options["reference"].as_str(), Some("/r"));
 
         for url in ["s3://bucket/x.parquet", "/data/x.parquet"] {
             fs::write(&file, format!("[dataset]\nurl = '{url}'")).unwrap();
-            assert_eq!(Recipe::from_toml_file(&file).unwrap().dataset.url, url);
+            assert_eq!(Recipe::from_toml_file(&file).unwrap().dataset.unwrap().url, url);
         }
 
         fs::write(&file, "seeed = 1").unwrap();
@@ -454,7 +544,7 @@ mod tests {
         fs::create_dir(&inner).unwrap();
         fs::write(inner.join("a.csv"), "").unwrap();
         fs::write(inner.join("arable.toml"), "[dataset]\nurl = '*.csv'").unwrap();
-        let url = Recipe::from_toml_file(inner.join("arable.toml")).unwrap().dataset.url;
+        let url = Recipe::from_toml_file(inner.join("arable.toml")).unwrap().dataset.unwrap().url;
         let found: Vec<_> = glob::glob(&url).unwrap().map(Result::unwrap).collect();
         assert_eq!(found, [inner.join("a.csv")]);
     }

@@ -23,6 +23,9 @@ pub fn accounting(account: &Account, trained: u64) -> Table {
         line(&format!("  {reason}"), rows, share(rows));
     }
     line("quarantined", account.quarantined, share(account.quarantined));
+    if account.held_out > 0 {
+        line("held out", account.held_out, String::new());
+    }
     line("trained", trained, String::new());
     table
 }
@@ -35,7 +38,7 @@ mod tests {
     fn a_person_sees_counts_and_shares_most_frequent_reason_first() {
         let dropped = [("range:label", 12), ("missing:text", 2860), ("a", 8), ("b", 8)];
         let dropped = dropped.map(|(reason, rows)| (reason.to_owned(), rows)).into();
-        let account = Account { read: 60_000, kept: 57_105, dropped, quarantined: 7 };
+        let account = Account { read: 60_000, kept: 57_105, dropped, quarantined: 7, held_out: 0 };
         let expected = "\
 read             60,000
 kept             57,105  95.2 %

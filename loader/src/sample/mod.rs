@@ -5,6 +5,8 @@
 
 mod permutation;
 mod resampling;
+mod shares;
 
 pub use permutation::{block_order, permute, windows};
 pub use resampling::{MOST_INCLUSION, counts, draw};
+pub use shares::{Turns, WHOLE, parts};

@@ -16,11 +16,12 @@ pub fn permute<T>(items: &mut [T], randomness: &mut Randomness) {
     }
 }
 
-/// The order of a data epoch's `blocks` blocks: a uniform permutation of 0..`blocks`, a function of seed and epoch.
+/// The order of a data epoch's `blocks` blocks: a uniform permutation of 0..`blocks`, a function of seed, epoch and
+/// `place`: 0 for the first pass over the only dataset, another number for each other domain and pass.
 #[must_use]
-pub fn block_order(seed: u64, epoch: u32, blocks: u32) -> Vec<u32> {
+pub fn block_order(seed: u64, epoch: u32, place: u64, blocks: u32) -> Vec<u32> {
     let mut order: Vec<u32> = (0..blocks).collect();
-    permute(&mut order, &mut Randomness::new(seed, epoch, 0, Purpose::Blocks));
+    permute(&mut order, &mut Randomness::new(seed, epoch, place, Purpose::Blocks));
     order
 }
 
@@ -67,7 +68,7 @@ mod tests {
         const RUNS: u32 = 24_000;
         let mut seen = std::collections::BTreeMap::new();
         for epoch in 0..RUNS {
-            *seen.entry(block_order(7, epoch, 4)).or_insert(0_u32) += 1;
+            *seen.entry(block_order(7, epoch, 0, 4)).or_insert(0_u32) += 1;
         }
         let expected = f64::from(RUNS) / 24.0;
         let chi_square: f64 = seen.values().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
@@ -78,15 +79,16 @@ mod tests {
 
     #[test]
     fn epochs_and_seeds_have_orders_of_their_own() {
-        let order = block_order(1, 0, 50);
-        assert_eq!(order, block_order(1, 0, 50));
-        assert_ne!(order, block_order(1, 1, 50));
-        assert_ne!(order, block_order(2, 0, 50));
+        let order = block_order(1, 0, 0, 50);
+        assert_eq!(order, block_order(1, 0, 0, 50));
+        assert_ne!(order, block_order(1, 1, 0, 50));
+        assert_ne!(order, block_order(2, 0, 0, 50));
+        assert_ne!(order, block_order(1, 0, 1, 50));
     }
 
     #[test]
     fn the_order_is_the_same_on_every_machine_and_in_every_version() {
-        assert_eq!(block_order(42, 0, 12), [2, 7, 6, 11, 5, 0, 10, 3, 1, 8, 4, 9]);
-        assert_eq!(block_order(42, 3, 12), [0, 10, 9, 4, 8, 1, 3, 7, 6, 5, 11, 2]);
+        assert_eq!(block_order(42, 0, 0, 12), [2, 7, 6, 11, 5, 0, 10, 3, 1, 8, 4, 9]);
+        assert_eq!(block_order(42, 3, 0, 12), [0, 10, 9, 4, 8, 1, 3, 7, 6, 5, 11, 2]);
     }
 }

@@ -10,10 +10,12 @@ mod scan;
 mod tests;
 
 use super::{
-    BadRow, Decoded, Format, Options, Request, Source, Stored, in_parallel,
+    BadRow, CacheCounts, Decoded, Format, Options, Request, Source, Stored, StoredBytes, in_parallel,
     locate::Found,
     manifest::{BlockHashes, Manifest, ShardHashes},
-    picked, project, shielded, stored,
+    picked, picked_rows, piece, project, shielded,
+    store::{Ready, Store},
+    stored,
 };
 use crate::{Block, Error, Place, Plan, Result, Shard, Span};
 use arrow::{
@@ -24,7 +26,7 @@ use arrow::{
 };
 use records::Kind;
 use scan::{Cut, ScannedFile};
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// What blocks are cut at, in bytes of text.
 const BLOCK_BYTES: u64 = 4 << 20;
@@ -33,10 +35,16 @@ const MAX_RECORD: u64 = 1 << 28;
 /// Decoded, text takes at most so many times its length: each field is at least one byte, and 9 more in a column.
 const WIDENING: u64 = 10;
 
+/// The decoder takes so many rows at once at most,
+const STEP: usize = 8192;
+/// or so many fields, for each of which it reserves some 16 bytes.
+const CELLS: usize = 1 << 17;
+
 /// A CSV or TSV dataset.
 #[derive(Debug)]
 pub(super) struct CsvSource {
     plan: Plan,
+    store: Store,
     shards: Vec<Columns>,
     delimiter: u8,
 }
@@ -45,8 +53,8 @@ pub(super) struct CsvSource {
 #[derive(Debug)]
 struct Columns {
     header: Vec<String>,
-    /// The wanted columns among those of the header, in the order of the plan's schema.
-    wanted: Vec<usize>,
+    /// The plan's columns among those of the header, in the plan's order; `None` where the shard lacks one.
+    wanted: Vec<Option<usize>>,
 }
 
 impl CsvSource {
@@ -58,16 +66,17 @@ impl CsvSource {
         let cut = Cut { delimiter, bytes: BLOCK_BYTES.min(most / 2), longest: MAX_RECORD.min(most / 2) };
         let files = in_parallel(found.files.len(), |index| {
             let file = &found.files[index];
-            let scanned = scan::scan(file, cut)?;
+            let scanned = scan::scan(&found.store, file, cut)?;
             match manifest.map(|manifest| manifest.shard(&file.name, &file.path)).transpose()? {
-                Some(known) if known.hash != scanned.hash => scan::scan_recorded(file, cut, known),
+                Some(known) if known.hash != scanned.hash => scan::scan_recorded(&found.store, file, cut, known),
                 _ => Ok(scanned),
             }
         })?;
         let whole = agree(found, &files)?;
         let picked = project(options.columns.as_deref(), whole.fields().iter().map(|field| field.name().as_str()))?;
         let schema = Arc::new(whole.project(&picked).map_err(|error| Error::recipe(error.to_string()))?);
-        let mut plan = Plan { url: options.url.clone(), schema, shards: Vec::new(), blocks: Vec::new() };
+        let mut plan =
+            Plan { url: options.url.clone(), schema, shards: Vec::new(), blocks: Vec::new(), domains: Vec::new() };
         let mut shards = Vec::new();
         for (shard, (file, scanned)) in found.files.iter().zip(files).enumerate() {
             let too_many = |_| Error::recipe("a dataset has at most 2^32 shards and blocks");
@@ -79,6 +88,7 @@ impl CsvSource {
                     rows: block.rows,
                     bytes: block.length,
                     decoded_bytes: block.length.saturating_add(widest_row(&plan.schema) * u64::from(block.rows)),
+                    working_bytes: working_bytes(&plan.schema, &block),
                     span: Span::Bytes { offset: block.offset, length: block.length },
                     hashes: vec![block.hash],
                 });
@@ -86,23 +96,20 @@ impl CsvSource {
             let (path, name) = (file.path.clone(), file.name.clone());
             plan.shards.push(Shard { path, name, bytes: file.bytes, hash: scanned.hash });
             let position = |field: &Arc<Field>| scanned.header.iter().position(|name| name == field.name());
-            let wanted = plan.schema.fields().iter().filter_map(position).collect();
+            let wanted = plan.schema.fields().iter().map(position).collect();
             shards.push(Columns { header: scanned.header, wanted });
         }
-        Ok(Self { plan, shards, delimiter })
+        Ok(Self { plan, store: found.store.clone(), shards, delimiter })
     }
 
     /// What the scan found, for a manifest.
     pub(super) fn content_hashes(&self) -> Result<Vec<ShardHashes>> {
         let shards = self.plan.shards.iter().zip(&self.shards).enumerate().map(|(index, (shard, columns))| {
             let of_shard = self.plan.blocks.iter().filter(|block| block.shard as usize == index);
-            let blocks = of_shard.filter_map(|block| match block.span {
-                Span::Bytes { offset, length } => Some(BlockHashes {
-                    rows: block.rows.into(),
-                    bytes: Some((offset, length)),
-                    hashes: block.hashes.clone(),
-                }),
-                Span::RowGroup { .. } => None,
+            let blocks = of_shard.map(|block| BlockHashes {
+                rows: block.rows.into(),
+                bytes: block.span.piece(),
+                hashes: block.hashes.clone(),
             });
             let blocks: Vec<BlockHashes> = blocks.collect();
             ShardHashes {
@@ -128,7 +135,7 @@ impl CsvSource {
                 vec![String::new(); columns.header.len()]
             });
             for (index, column) in columns.wanted.iter().enumerate() {
-                let field = fields.get(*column).map_or("", String::as_str);
+                let field = column.and_then(|column| fields.get(column)).map_or("", String::as_str);
                 quoted.extend_from_slice(if index > 0 { b",\"" } else { b"\"" });
                 quoted.extend_from_slice(field.replace('"', "\"\"").as_bytes());
                 quoted.push(b'"');
@@ -148,9 +155,7 @@ impl CsvSource {
 
 /// Parses records whose fields are all quoted, in steps whose working memory does not grow with the block.
 fn parse(text: &[u8], schema: &SchemaRef) -> Result<RecordBatch, String> {
-    /// The decoder reserves some 16 bytes a row and column of a step.
-    const CELLS: usize = 1 << 20;
-    let step = (CELLS / schema.fields().len().max(1)).clamp(1, 8192);
+    let step = (CELLS / schema.fields().len().max(1)).clamp(1, STEP);
     let mut decoder = ReaderBuilder::new(Arc::clone(schema)).with_batch_size(step).build_decoder();
     let (mut batches, mut rest) = (Vec::new(), text);
     loop {
@@ -174,7 +179,7 @@ impl Source for CsvSource {
     }
 
     fn read(&self, request: Request<'_>) -> Result<Decoded> {
-        let Stored { place, block, file: _, bytes: text, hashes } = stored(&self.plan, request)?;
+        let Stored { place, block, file: _, bytes: text, hashes } = stored(&self.store, &self.plan, request)?;
         let broken = |what: String| Error::data(place.clone(), format!("the block cannot be decoded: {what}"));
         let (data, mut bad_rows) = self.decode(&text, &self.shards[block.shard as usize]).map_err(broken)?;
         if data.num_rows() != block.rows as usize {
@@ -184,27 +189,79 @@ impl Source for CsvSource {
         let data = picked(data, request.rows).map_err(broken)?;
         Ok(Decoded { data, hashes, bad_rows })
     }
-}
 
-/// One schema of all files, in the first one's order. All have the same columns; their order may differ.
-fn agree(found: &Found, files: &[ScannedFile]) -> Result<Schema> {
-    let first = files.first().ok_or_else(|| Error::recipe("a dataset has at least one shard"))?;
-    let first_path = &found.files[0].path;
-    let mut kinds = vec![Kind::Empty; first.header.len()];
-    for (file, scanned) in found.files.iter().zip(files) {
-        let refused = |column: &str, what: String| Err(Error::data(Place::shard(&file.path).column(column), what));
-        if let Some(extra) = scanned.header.iter().find(|name| !first.header.contains(name)) {
-            return refused(extra, format!("the shard has this column, which `{first_path}` lacks"));
-        }
-        for (kind, name) in kinds.iter_mut().zip(&first.header) {
-            match scanned.header.iter().zip(&scanned.kinds).find(|(other, _)| *other == name) {
-                Some((_, other)) => *kind = kind.or(*other),
-                None => return refused(name, format!("the shard lacks this column, which `{first_path}` has")),
-            }
+    fn stored_rows(&self, block: u32, rows: &[u32], most: usize) -> Vec<Option<StoredBytes>> {
+        match stored(&self.store, &self.plan, Request { block, rows: None, expected: &[] }) {
+            Ok(stored) => picked_rows(records::records(&stored.bytes, self.delimiter), rows, most),
+            Err(_) => vec![None; rows.len()],
         }
     }
-    let fields = first.header.iter().zip(kinds).map(|(name, kind)| Field::new(name, kind.data_type(), true));
+
+    fn fetch(&self, block: u32, ready: Ready) {
+        if let Some((shard, range)) = piece(&self.plan, block) {
+            self.store.fetch(block, &shard.path, &[range], ready);
+        }
+    }
+
+    fn fetched_bytes(&self, block: u32) -> u64 {
+        piece(&self.plan, block).map_or(0, |(shard, range)| self.store.held_bytes(&shard.path, &[range]))
+    }
+
+    fn expect(&self, blocks: &mut dyn Iterator<Item = u32>) {
+        let ranges = blocks.filter_map(|block| piece(&self.plan, block));
+        self.store.expect(ranges.map(|(shard, range)| (shard.path.as_str(), vec![range])));
+    }
+
+    fn in_order(&self) -> Vec<Range<u32>> {
+        self.store.in_order(&self.plan)
+    }
+
+    fn cache_counts(&self) -> Option<CacheCounts> {
+        self.store.cache_counts()
+    }
+}
+
+/// One schema of all files, in the order of the columns' first appearance. What a file lacks is null there.
+fn agree(found: &Found, files: &[ScannedFile]) -> Result<Schema> {
+    let mut columns: Vec<(&str, Kind)> = Vec::new();
+    for (file, scanned) in found.files.iter().zip(files) {
+        let (known, mut shared) = (columns.len(), false);
+        for (name, kind) in scanned.header.iter().zip(&scanned.kinds) {
+            match columns[..known].iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => {
+                    *known = known.or(*kind);
+                    shared = true;
+                }
+                None => columns.push((name, *kind)),
+            }
+        }
+        if known > 0 && !shared {
+            let what = format!(
+                "the header has no column in common with that of `{}`; take the shard out of the dataset, or look \
+                 whether its first record is a header at all",
+                found.files[0].path
+            );
+            return Err(Error::data(Place::shard(&file.path), what));
+        }
+        for (missing, _) in columns[..known].iter().filter(|(name, _)| !scanned.header.iter().any(|own| own == name)) {
+            tracing::warn!(
+                "shard `{}` lacks column `{missing}`, which others have: its rows are null there",
+                file.path
+            );
+        }
+    }
+    let fields = columns.into_iter().map(|(name, kind)| Field::new(name, kind.data_type(), true));
     Ok(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// What reading a block takes beside its rows: the text twice, once with all fields quoted, the steps of the decoder, and
+/// the rows once more when the steps are put together.
+fn working_bytes(schema: &Schema, block: &scan::Scanned) -> u64 {
+    let (columns, rows) = (schema.fields().len() as u64, u64::from(block.rows));
+    let quotes = (3 * columns + 1).saturating_mul(rows);
+    let steps = (columns * rows.min(STEP as u64)).min(CELLS as u64) * 16;
+    let decoded = block.length.saturating_add(widest_row(schema).saturating_mul(rows));
+    (2 * block.length).saturating_add(quotes).saturating_add(steps).saturating_add(decoded)
 }
 
 /// What a row takes in columns of fixed width, in bytes; text comes on top.

@@ -11,12 +11,14 @@ mod message;
 mod tests;
 
 use super::{
-    Decoded, Options, Request, Source, Stored,
+    CacheCounts, Decoded, Options, Request, Source, Stored,
     files::Opened,
     in_parallel,
     locate::Found,
     manifest::{BlockHashes, Manifest, ShardHashes},
-    picked, project, schema, stored,
+    picked, piece, schema,
+    store::{Ready, Store},
+    stored,
 };
 use crate::{Block, Error, Hash, Place, Plan, Result, Shard, Span};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -24,16 +26,28 @@ use layout::{Dictionary, Layout};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    ops::Range,
     sync::Arc,
 };
 
 /// An Arrow dataset.
 pub(super) struct IpcSource {
     plan: Plan,
+    store: Store,
     shards: Vec<Columns>,
-    /// Of each block, how many of its shard's dictionaries come before it.
-    dictionaries: Vec<usize>,
+    /// Of each block, the record batch that it is of.
+    batches: Vec<Whole>,
     block_limit: u64,
+}
+
+/// A record batch, of which a block may be a part.
+#[derive(Clone, Copy)]
+struct Whole {
+    rows: u32,
+    /// What it decodes to, in bytes.
+    decoded: u64,
+    /// How many of its shard's dictionaries come before it.
+    dictionaries: usize,
 }
 
 /// What is read of a shard.
@@ -58,17 +72,21 @@ impl IpcSource {
     /// Plans `found`. With a manifest, shards must be laid out as it says, and blocks get its hashes, so that reading
     /// finds out which of them are damaged.
     pub(super) fn open(options: &Options, found: &Found, manifest: Option<&Manifest>) -> Result<Self> {
-        let layouts = in_parallel(found.files.len(), |index| layout::read(&found.files[index].path))?;
+        let layouts = in_parallel(found.files.len(), |index| layout::read(&found.store, &found.files[index].path))?;
         let paths: Vec<&str> = found.files.iter().map(|file| file.path.as_str()).collect();
         let schemas: Vec<SchemaRef> = layouts.iter().map(|layout| Arc::new(layout.schema.clone())).collect();
-        let agreed = schema::agree(&paths, &schemas)?;
-        let wanted = project(options.columns.as_deref(), agreed.iter().map(|field| field.name().as_str()))?;
-        let fields: Vec<_> = wanted.into_iter().map(|index| Arc::clone(&agreed[index])).collect();
-        let schema = Arc::new(Schema::new(fields));
+        let schema = Arc::new(Schema::new(schema::agree(&paths, &schemas, options.columns.as_deref())?));
         let mut source = Self {
-            plan: Plan { url: options.url.clone(), schema, shards: Vec::new(), blocks: Vec::new() },
+            plan: Plan {
+                url: options.url.clone(),
+                schema,
+                shards: Vec::new(),
+                blocks: Vec::new(),
+                domains: Vec::new(),
+            },
+            store: found.store.clone(),
             shards: Vec::new(),
-            dictionaries: Vec::new(),
+            batches: Vec::new(),
             block_limit: options.block_limit,
         };
         for (file, layout) in found.files.iter().zip(layouts) {
@@ -95,34 +113,50 @@ impl IpcSource {
     fn add_blocks(&mut self, columns: &Columns, layout: &Layout, path: &str, hashes: &[Hash]) -> Result<()> {
         let too_many = |_| Error::recipe("a dataset has at most 2^32 shards and blocks");
         let shard = u32::try_from(self.plan.shards.len()).map_err(too_many)?;
+        let widening = schema::widening(columns.own.fields(), self.plan.schema.fields());
         let mut live = Live::default();
         let mut seen = 0;
+        let mut blocks = 0_u32;
         for (index, batch) in layout.batches.iter().enumerate() {
             for dictionary in &columns.dictionaries[seen..batch.dictionaries] {
                 live.add(columns, dictionary);
             }
             seen = batch.dictionaries;
             let claims = batch.stored.claims;
-            let decoded = claims.decoded.saturating_add(live.bytes);
-            if decoded > self.block_limit {
+            let own = claims.decoded.saturating_add(widening.saturating_mul(claims.rows.into()));
+            let decoded = own.saturating_add(live.bytes);
+            // Every part has the dictionaries beside its rows.
+            let parts = own.div_ceil(self.block_limit.saturating_sub(live.bytes).max(1)).max(1);
+            if decoded > self.block_limit && (live.bytes >= self.block_limit || parts > u64::from(claims.rows)) {
                 return Err(Error::recipe(format!(
                     "shard `{path}`, record batch {index}: its {} rows take {decoded} bytes decoded, {} of them \
-                     dictionaries, and a block may take {}; give the stream more memory, or write the file with smaller \
-                     batches",
+                     dictionaries, and a block may take {}, which is less than a row; give the stream more memory, or \
+                     write the file with smaller batches",
                     claims.rows, live.bytes, self.block_limit
                 )));
             }
-            u32::try_from(self.plan.blocks.len()).map_err(too_many)?;
-            self.plan.blocks.push(Block {
-                shard,
-                index: u32::try_from(index).map_err(too_many)?,
-                rows: claims.rows,
-                bytes: batch.stored.length,
-                decoded_bytes: decoded,
-                span: Span::Bytes { offset: batch.stored.offset, length: batch.stored.length },
-                hashes: hashes.get(index).copied().into_iter().collect(),
-            });
-            self.dictionaries.push(batch.dictionaries);
+            let (offset, length) = (batch.stored.offset, batch.stored.length);
+            for part in 0..parts {
+                let share = |part: u64| u32::try_from(u64::from(claims.rows) * part / parts).unwrap_or(u32::MAX);
+                let (first_row, end) = (share(part), share(part + 1));
+                u32::try_from(self.plan.blocks.len()).map_err(too_many)?;
+                self.plan.blocks.push(Block {
+                    shard,
+                    index: blocks,
+                    rows: end - first_row,
+                    bytes: length / parts,
+                    decoded_bytes: own.div_ceil(parts).saturating_add(live.bytes),
+                    // Rows that are picked, and columns of another type, are copied; a part is copied out of the whole.
+                    working_bytes: decoded,
+                    span: match parts {
+                        1 => Span::Bytes { offset, length },
+                        _ => Span::Batch { offset, length, first_row },
+                    },
+                    hashes: hashes.get(index).copied().into_iter().collect(),
+                });
+                self.batches.push(Whole { rows: claims.rows, decoded, dictionaries: batch.dictionaries });
+                blocks = blocks.checked_add(1).ok_or_else(|| Error::recipe("a shard has at most 2^32 blocks"))?;
+            }
         }
         Ok(())
     }
@@ -131,10 +165,16 @@ impl IpcSource {
     pub(super) fn content_hashes(&self) -> Result<Vec<ShardHashes>> {
         in_parallel(self.shards.len(), |index| {
             let shard = &self.plan.shards[index];
-            let mut file = Opened::open_unchanged(&shard.path, shard.bytes, &Place::shard(&shard.path))?;
+            let mut file = self.store.open_unchanged(shard)?;
             let (mut blocks, mut rows) = (Vec::new(), 0);
             for block in self.plan.blocks.iter().filter(|block| block.shard as usize == index) {
-                let Span::Bytes { offset, length } = block.span else { continue };
+                let Some((offset, length)) = block.span.piece() else { continue };
+                let again = |last: &&mut BlockHashes| last.bytes == Some((offset, length));
+                if let Some(last) = blocks.last_mut().filter(again) {
+                    last.rows += u64::from(block.rows);
+                    rows += u64::from(block.rows);
+                    continue;
+                }
                 let hash = match block.hashes.first() {
                     Some(scanned) => *scanned,
                     None => file.hash(offset, length)?,
@@ -147,11 +187,21 @@ impl IpcSource {
         })
     }
 
+    /// Where `block` lies, with the dictionaries that it refers to.
+    fn ranges(&self, block: u32) -> Option<(&Shard, Vec<Range<u64>>)> {
+        let (shard, batch) = piece(&self.plan, block)?;
+        let columns = &self.shards[self.plan.blocks[block as usize].shard as usize];
+        let dictionaries = columns.live(self.batches[block as usize].dictionaries).map(|dictionary| dictionary.stored);
+        let mut ranges: Vec<_> = dictionaries.map(|stored| stored.offset..stored.offset + stored.length).collect();
+        ranges.push(batch);
+        Some((shard, ranges))
+    }
+
     /// The dictionaries that `block` refers to, which must be those that the plan saw.
     fn read_dictionaries(&self, block: u32, file: &mut Opened) -> Result<decode::Dictionaries> {
         let mut dictionaries = decode::Dictionaries::new();
         let columns = &self.shards[self.plan.blocks[block as usize].shard as usize];
-        for dictionary in columns.live(self.dictionaries[block as usize]) {
+        for dictionary in columns.live(self.batches[block as usize].dictionaries) {
             let stored = dictionary.stored;
             let bytes = file.read(stored.offset, stored.length)?;
             let failed =
@@ -172,20 +222,46 @@ impl Source for IpcSource {
     }
 
     fn read(&self, request: Request<'_>) -> Result<Decoded> {
-        let Stored { place, block, mut file, bytes, hashes } = stored(&self.plan, request)?;
+        let Stored { place, block, mut file, bytes, hashes } = stored(&self.store, &self.plan, request)?;
         let columns = &self.shards[block.shard as usize];
         let dictionaries = self.read_dictionaries(request.block, &mut file)?;
+        let whole = self.batches[request.block as usize];
+        let part = match block.span {
+            Span::Batch { first_row, .. } => Some(first_row..first_row + block.rows),
+            Span::Bytes { .. } | Span::RowGroup { .. } => None,
+        };
         let wanted = decode::Wanted {
             own: &columns.own,
             columns: &columns.columns,
             schema: &self.plan.schema,
-            rows: block.rows,
-            most: block.decoded_bytes,
+            rows: whole.rows,
+            part,
+            most: whole.decoded,
             text_limit: self.block_limit.saturating_mul(2),
         };
-        let data = decode::batch(bytes, &dictionaries, &wanted).and_then(|data| picked(data, request.rows));
-        let data = data.map_err(|what| Error::data(place, format!("the block cannot be decoded: {what}")))?;
+        let data = decode::batch(bytes, &dictionaries, &wanted)
+            .and_then(|data| Ok(picked(data, request.rows)?))
+            .map_err(|failure| failure.at(place))?;
         Ok(Decoded { data, hashes, bad_rows: Vec::new() })
+    }
+
+    fn fetch(&self, block: u32, ready: Ready) {
+        if let Some((shard, ranges)) = self.ranges(block) {
+            self.store.fetch(block, &shard.path, &ranges, ready);
+        }
+    }
+
+    fn fetched_bytes(&self, block: u32) -> u64 {
+        self.ranges(block).map_or(0, |(shard, ranges)| self.store.held_bytes(&shard.path, &ranges))
+    }
+
+    fn expect(&self, blocks: &mut dyn Iterator<Item = u32>) {
+        let ranges = blocks.filter_map(|block| self.ranges(block));
+        self.store.expect(ranges.map(|(shard, ranges)| (shard.path.as_str(), ranges)));
+    }
+
+    fn cache_counts(&self) -> Option<CacheCounts> {
+        self.store.cache_counts()
     }
 }
 

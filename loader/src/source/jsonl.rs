@@ -9,15 +9,17 @@ mod shape;
 mod tests;
 
 use super::{
-    Decoded, Options, Request, Source, Stored,
-    locate::{Found, Located},
+    CacheCounts, Decoded, Options, Request, Source, Stored, StoredBytes,
+    locate::Found,
     manifest::{BlockHashes, Manifest, ShardHashes},
-    picked, project, stored,
+    picked, picked_rows, piece, project,
+    store::{Ready, Store},
+    stored,
 };
 use crate::{Block, Error, Hash, Place, Plan, Result, Shard, Span};
 use arrow::datatypes::{DataType, Schema};
 use scan::{Cut, Scan, Scanned};
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 /// What blocks are cut at, in bytes of text.
 const BLOCK_BYTES: u64 = 4 << 20;
@@ -25,6 +27,7 @@ const BLOCK_BYTES: u64 = 4 << 20;
 /// A JSONL dataset.
 pub(super) struct JsonlSource {
     plan: Plan,
+    store: Store,
     /// Of each block, whether all rows were seen to be well-formed objects, so that they can be decoded at once.
     clean: Vec<bool>,
 }
@@ -47,31 +50,32 @@ impl JsonlSource {
         };
         let mut cut =
             Cut { bytes: BLOCK_BYTES.min(options.block_limit), lines: u64::MAX, longest_line: options.block_limit };
-        let mut scan = checked_scan(&found.files, cut, recorded.as_deref())?;
-        let widest = widest_row(&scan.shape.schema());
-        let decoded = |block: &Scanned| decoded_bytes(block, widest);
+        let mut scan = checked_scan(found, cut, recorded.as_deref())?;
+        let whole = scan.shape.schema();
+        let widest = widest_row(&whole);
+        let decoded = |block: &Scanned| decoded_bytes(block, &whole);
         let largest = scan.files.iter().flat_map(|file| &file.blocks).map(decoded).max().unwrap_or_default();
         if largest > options.block_limit {
             // Short lines of wide objects: cut by rows too, so that neither text nor columns take more than half.
             cut.lines = options.block_limit / 2 / widest.max(1);
-            cut.bytes = cut.bytes.min(options.block_limit / 2);
+            cut.bytes = cut.bytes.min(options.block_limit / 2 / widening(&whole));
             if cut.lines == 0 {
                 return Err(Error::recipe(format!(
                     "`{}`: a row takes {widest} bytes decoded, and a block may take {}; give the stream more memory",
                     options.url, options.block_limit
                 )));
             }
-            scan = checked_scan(&found.files, cut, recorded.as_deref())?;
+            scan = checked_scan(found, cut, recorded.as_deref())?;
         }
-        Self::plan(options, found, scan, widest)
+        Self::plan(options, found, scan, &whole)
     }
 
-    fn plan(options: &Options, found: &Found, scan: Scan, widest: u64) -> Result<Self> {
-        let whole = scan.shape.schema();
+    fn plan(options: &Options, found: &Found, scan: Scan, whole: &Schema) -> Result<Self> {
         let names = whole.fields().iter().map(|field| field.name().as_str());
         let picked = project(options.columns.as_deref(), names)?;
         let schema = Arc::new(whole.project(&picked).map_err(|error| Error::recipe(error.to_string()))?);
-        let mut plan = Plan { url: options.url.clone(), schema, shards: Vec::new(), blocks: Vec::new() };
+        let mut plan =
+            Plan { url: options.url.clone(), schema, shards: Vec::new(), blocks: Vec::new(), domains: Vec::new() };
         let mut clean = Vec::new();
         for (shard, (file, scanned)) in found.files.iter().zip(scan.files).enumerate() {
             let too_many = |_| Error::recipe("a dataset has at most 2^32 shards and blocks");
@@ -82,7 +86,11 @@ impl JsonlSource {
                     index: u32::try_from(index).map_err(too_many)?,
                     rows: block.rows,
                     bytes: length,
-                    decoded_bytes: decoded_bytes(&block, widest),
+                    decoded_bytes: decoded_bytes(&block, whole),
+                    // The text, the rows once more when the steps of the decoder are put together, and the steps.
+                    working_bytes: length
+                        .saturating_add(decoded_bytes(&block, whole))
+                        .saturating_add(lines::steps_bytes(block.rows, &plan.schema)),
                     span: Span::Bytes { offset, length },
                     hashes: vec![block.hash],
                 });
@@ -96,7 +104,7 @@ impl JsonlSource {
             });
         }
         u32::try_from(plan.blocks.len()).map_err(|_| Error::recipe("a dataset has at most 2^32 blocks"))?;
-        Ok(Self { plan, clean })
+        Ok(Self { plan, store: found.store.clone(), clean })
     }
 
     /// What the scan found, for a manifest.
@@ -134,7 +142,7 @@ impl Source for JsonlSource {
     }
 
     fn read(&self, request: Request<'_>) -> Result<Decoded> {
-        let Stored { place, block, file: _, bytes: text, hashes } = stored(&self.plan, request)?;
+        let Stored { place, block, file: _, bytes: text, hashes } = stored(&self.store, &self.plan, request)?;
         let broken = |what: String| Error::data(place.clone(), format!("the block cannot be decoded: {what}"));
         // The hash has just shown that these are the lines that the scan saw.
         let clean = self.clean[request.block as usize];
@@ -150,11 +158,42 @@ impl Source for JsonlSource {
         let data = picked(data, request.rows).map_err(broken)?;
         Ok(Decoded { data, hashes, bad_rows })
     }
+
+    fn stored_rows(&self, block: u32, rows: &[u32], most: usize) -> Vec<Option<StoredBytes>> {
+        match stored(&self.store, &self.plan, Request { block, rows: None, expected: &[] }) {
+            Ok(stored) => picked_rows(lines::rows(&stored.bytes), rows, most),
+            Err(_) => vec![None; rows.len()],
+        }
+    }
+
+    fn fetch(&self, block: u32, ready: Ready) {
+        if let Some((shard, range)) = piece(&self.plan, block) {
+            self.store.fetch(block, &shard.path, &[range], ready);
+        }
+    }
+
+    fn fetched_bytes(&self, block: u32) -> u64 {
+        piece(&self.plan, block).map_or(0, |(shard, range)| self.store.held_bytes(&shard.path, &[range]))
+    }
+
+    fn expect(&self, blocks: &mut dyn Iterator<Item = u32>) {
+        let ranges = blocks.filter_map(|block| piece(&self.plan, block));
+        self.store.expect(ranges.map(|(shard, range)| (shard.path.as_str(), vec![range])));
+    }
+
+    fn in_order(&self) -> Vec<Range<u32>> {
+        self.store.in_order(&self.plan)
+    }
+
+    fn cache_counts(&self) -> Option<CacheCounts> {
+        self.store.cache_counts()
+    }
 }
 
 /// Scans `files`. A file that is not as recorded is scanned again as the blocks that were recorded of it.
-fn checked_scan(files: &[Located], cut: Cut, recorded: Option<&[&ShardHashes]>) -> Result<Scan> {
-    let scan = scan::scan(files, cut, &[])?;
+fn checked_scan(found: &Found, cut: Cut, recorded: Option<&[&ShardHashes]>) -> Result<Scan> {
+    let files = &found.files;
+    let scan = scan::scan(&found.store, files, cut, &[])?;
     let Some(shards) = recorded else { return Ok(scan) };
     let mut damaged = Vec::with_capacity(files.len());
     for ((file, scanned), shard) in files.iter().zip(&scan.files).zip(shards) {
@@ -164,7 +203,7 @@ fn checked_scan(files: &[Located], cut: Cut, recorded: Option<&[&ShardHashes]>) 
     if damaged.iter().all(Option::is_none) {
         return Ok(scan);
     }
-    let mut scan = scan::scan(files, cut, &damaged)?;
+    let mut scan = scan::scan(&found.store, files, cut, &damaged)?;
     for (file, shard) in scan.files.iter_mut().zip(shards) {
         file.hash = Some(shard.hash);
     }
@@ -176,7 +215,7 @@ fn recorded_blocks(shard: &ShardHashes, cut: Cut) -> Result<Vec<Scanned>, String
     let mut end = 0;
     let blocks = shard.blocks.iter().map(|block| {
         let (offset, length) = block.bytes.filter(|(offset, length)| {
-            *offset >= end && *length <= cut.longest_line && offset.checked_add(*length) <= Some(shard.bytes)
+            *offset >= end && *length <= cut.longest_line && offset.checked_add(*length).is_some()
         })?;
         end = offset.checked_add(length)?;
         let rows = u32::try_from(block.rows).ok().filter(|rows| u64::from(*rows) <= length)?;
@@ -205,7 +244,20 @@ fn widest_row(schema: &Schema) -> u64 {
     schema.fields().iter().map(|field| width(field.data_type())).sum()
 }
 
+/// How many times its length text takes, decoded: the items of lists take up to 9 bytes for each that is written in two.
+fn widening(schema: &Schema) -> u64 {
+    fn lists(data_type: &DataType) -> bool {
+        match data_type {
+            DataType::List(_) => true,
+            DataType::Struct(fields) => fields.iter().any(|field| lists(field.data_type())),
+            _ => false,
+        }
+    }
+    if schema.fields().iter().any(|field| lists(field.data_type())) { 5 } else { 1 }
+}
+
 /// What a block decodes to, about: its text, and its columns of fixed width.
-fn decoded_bytes(block: &Scanned, widest: u64) -> u64 {
-    u64::from(block.rows).saturating_mul(widest).saturating_add(block.bytes.1)
+fn decoded_bytes(block: &Scanned, schema: &Schema) -> u64 {
+    let text = block.bytes.1.saturating_mul(widening(schema));
+    u64::from(block.rows).saturating_mul(widest_row(schema)).saturating_add(text)
 }

@@ -1,7 +1,9 @@
-//! From a URL to the files behind it: paths, folders, globs and `file://`. Opens no file and knows no format but by
-//! its ending.
+//! From a URL to the files behind it: paths, folders, globs, `file://`, and objects of remote stores. Opens no file and
+//! knows no format but by its ending.
 
-use super::{Format, manifest};
+mod objects;
+
+use super::{Format, access::Access, manifest, remote::is_remote, store::Store, unpack::Compression};
 use crate::{Error, Result, spelling::advice};
 use std::{
     fs,
@@ -23,15 +25,52 @@ pub(super) struct Located {
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     /// The URL's longest wildcard-free folder.
-    pub(super) folder: PathBuf,
+    pub(super) folder: Folder,
+    /// Where the files lie.
+    pub(super) store: Store,
     /// The files, in order of their names.
     pub(super) files: Vec<Located>,
     /// The format of all of them.
     pub(super) format: Format,
 }
 
+/// A dataset's folder, where its manifest lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Folder {
+    /// On this machine.
+    Local(PathBuf),
+    /// In the store of the dataset.
+    Remote {
+        /// Scheme and authority, with the `/` after them.
+        root: String,
+        /// The folder's key, without a `/` at its end; empty for the whole store.
+        key: String,
+    },
+}
+
+impl Folder {
+    /// The file `name` in this folder, by its path or its URL.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Local(folder) => folder.join(name),
+            Self::Remote { root, .. } => PathBuf::from(format!("{root}{}", self.key(name))),
+        }
+    }
+
+    /// The key of the object `name` in this folder.
+    pub(super) fn key(&self, name: &str) -> String {
+        match self {
+            Self::Remote { key, .. } if !key.is_empty() => format!("{key}/{name}"),
+            _ => name.to_owned(),
+        }
+    }
+}
+
 /// Finds the files behind `url`. At least one is found, or it is an error.
-pub(super) fn locate(url: &str, format: Option<Format>) -> Result<Found> {
+pub(super) fn locate(url: &str, format: Option<Format>, access: &Access) -> Result<Found> {
+    if is_remote(url) {
+        return objects::locate(url, format, access);
+    }
     let path = local_path(url)?;
     let (folder, paths) = match fs::metadata(&path) {
         Ok(about) if about.is_dir() => (PathBuf::from(&path), walk(Path::new(&path))?),
@@ -42,60 +81,82 @@ pub(super) fn locate(url: &str, format: Option<Format>) -> Result<Found> {
     };
     let root = path;
     let single = fs::metadata(&root).is_ok_and(|about| about.is_file());
-    let mut files = Vec::new();
-    let mut endings = Vec::new();
-    let mut other_endings = 0_usize;
+    let in_folder = Path::new(&root).is_dir();
+    let mut candidates = Vec::with_capacity(paths.len());
     for path in paths {
         let about = fs::metadata(&path).map_err(Error::io("read", &path))?;
         let name = name_below(&folder, &path)?;
-        if !about.is_file() || name.rsplit('/').next() == Some(manifest::FILE_NAME) {
-            continue;
-        }
-        // A format that is asked for settles what a glob or a single file is; in a folder, endings still tell data
-        // from whatever else lies there.
-        let ending = Format::from_file_name(&name);
-        let in_folder = Path::new(&root).is_dir();
-        match (ending, format) {
-            (Some(ending), Some(format)) if ending != format && !single => other_endings += 1,
-            (Some(_), Some(_)) | (Some(_), None) => {
-                endings.extend(ending.map(|ending| (ending, name.clone())));
-                files.push(located(&path, name, about.len())?);
-            }
-            (None, Some(_)) if !in_folder => files.push(located(&path, name, about.len())?),
-            (None, _) => other_endings += 1,
+        if about.is_file() {
+            candidates.push(located(&path, name, about.len())?);
         }
     }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    files.dedup();
-    if files.is_empty() {
+    let chosen = choose(candidates, format, single, in_folder);
+    if chosen.files.is_empty() {
         let shown = folder.display();
-        return Err(Error::recipe(if other_endings > 0 {
-            format!(
-                "`{url}` matches {other_endings} files in `{shown}`, but none ends in .parquet, .arrow, .arrows, .ipc, .feather, .jsonl, .ndjson, .csv or .tsv as \
-                 asked for; give the dataset's `format`"
-            )
+        return Err(Error::recipe(if chosen.other_endings > 0 {
+            format!("`{url}` matches {} files in `{shown}`, {NO_ENDING}", chosen.other_endings)
         } else {
             format!("nothing matches `{url}`; looked in `{shown}`{}", neighbours(&folder, &root))
         }));
     }
-    let format = match format {
-        Some(format) => format,
-        None => one_format(url, &endings)?,
-    };
-    Ok(Found { folder, files, format })
+    let format = chosen.format(url, format)?;
+    let store = Store::new(None, chosen.any_compressed(), access)?;
+    Ok(Found { folder: Folder::Local(folder), store, files: chosen.files, format })
+}
+
+const NO_ENDING: &str = "but none ends in .parquet, .arrow, .arrows, .ipc, .feather, .jsonl, .ndjson, .csv or .tsv as \
+                         asked for; give the dataset's `format`";
+
+/// The files among the candidates that are data.
+struct Chosen {
+    files: Vec<Located>,
+    /// Those whose ending names a format, with it.
+    endings: Vec<(Format, String)>,
+    /// How many have another ending.
+    other_endings: usize,
+}
+
+/// A format that is asked for settles what a glob or a single file is; in a folder, endings still tell data from whatever
+/// else lies there.
+fn choose(candidates: Vec<Located>, format: Option<Format>, single: bool, in_folder: bool) -> Chosen {
+    let mut chosen = Chosen { files: Vec::new(), endings: Vec::new(), other_endings: 0 };
+    for file in candidates {
+        if file.name.rsplit('/').next() == Some(manifest::FILE_NAME) {
+            continue;
+        }
+        let ending = Format::from_file_name(&file.name);
+        match (ending, format) {
+            (Some(ending), Some(format)) if ending != format && !single => chosen.other_endings += 1,
+            (Some(_), Some(_)) | (Some(_), None) => {
+                chosen.endings.extend(ending.map(|ending| (ending, file.name.clone())));
+                chosen.files.push(file);
+            }
+            (None, Some(_)) if !in_folder => chosen.files.push(file),
+            (None, _) => chosen.other_endings += 1,
+        }
+    }
+    chosen.files.sort_by(|a, b| a.name.cmp(&b.name));
+    chosen.files.dedup();
+    chosen
+}
+
+impl Chosen {
+    /// Whether any of the files is compressed as a whole.
+    fn any_compressed(&self) -> bool {
+        self.files.iter().any(|file| Compression::of_name(&file.name).is_some())
+    }
+
+    /// The format of all files: the one asked for, else the one that their endings agree on.
+    fn format(&self, url: &str, format: Option<Format>) -> Result<Format> {
+        format.map_or_else(|| one_format(url, &self.endings), Ok)
+    }
 }
 
 /// The path behind `url`, which has no scheme or `file://`.
 fn local_path(url: &str) -> Result<String> {
-    let Some((scheme, rest)) = url.split_once("://") else {
+    let Some((_, rest)) = url.split_once("://") else {
         return if url.is_empty() { Err(Error::recipe("the dataset's url is empty")) } else { Ok(url.to_owned()) };
     };
-    if !scheme.eq_ignore_ascii_case("file") {
-        return Err(Error::recipe(format!(
-            "`{url}`: the scheme `{scheme}://` is not supported by this version, which reads local files; copy the \
-             data and give their path"
-        )));
-    }
     let path = rest.strip_prefix("localhost").unwrap_or(rest);
     if !path.starts_with('/') {
         return Err(Error::recipe(format!("`{url}` names another machine; a local file is `file:///path`")));
@@ -238,8 +299,12 @@ mod tests {
         folder
     }
 
+    fn find(url: &str) -> Result<Found> {
+        locate(url, None, &Access::default())
+    }
+
     fn names(url: &str) -> Vec<String> {
-        locate(url, None).unwrap().files.into_iter().map(|file| file.name).collect()
+        find(url).unwrap().files.into_iter().map(|file| file.name).collect()
     }
 
     #[test]
@@ -250,7 +315,7 @@ mod tests {
         assert_eq!(names(url), ["a.jsonl", "b.jsonl", "deep/er/c.ndjson"]);
         assert_eq!(names(&format!("{url}/")), names(url));
         assert_eq!(names(&format!("file://{url}")), names(url));
-        assert_eq!(locate(url, None).unwrap().folder, folder.path());
+        assert_eq!(find(url).unwrap().folder, Folder::Local(folder.path().to_owned()));
     }
 
     #[test]
@@ -281,7 +346,7 @@ mod tests {
     fn the_manifest_is_never_data() {
         let folder = folder(&["a.jsonl", manifest::FILE_NAME]);
         let url = format!("{}/*", folder.path().display());
-        let found = locate(&url, Some(Format::Jsonl)).unwrap();
+        let found = locate(&url, Some(Format::Jsonl), &Access::default()).unwrap();
         assert_eq!(found.files.len(), 1);
     }
 
@@ -289,8 +354,8 @@ mod tests {
     fn a_given_format_overrules_the_ending_of_what_was_named() {
         let folder = folder(&["a.txt", "b.json"]);
         let root = folder.path().display();
-        assert_eq!(locate(&format!("{root}/*"), Some(Format::Jsonl)).unwrap().files.len(), 2);
-        assert!(locate(&format!("{root}/*"), None).unwrap_err().to_string().contains("format"));
+        assert_eq!(locate(&format!("{root}/*"), Some(Format::Jsonl), &Access::default()).unwrap().files.len(), 2);
+        assert!(find(&format!("{root}/*")).unwrap_err().to_string().contains("format"));
     }
 
     #[test]
@@ -298,7 +363,7 @@ mod tests {
         let folder = folder(&["data/train.jsonl", "data/b.parquet"]);
         let root = folder.path().display().to_string();
         let says = |url: &str, parts: &[&str]| {
-            let error = locate(&url.replace('~', &root), None).unwrap_err();
+            let error = find(&url.replace('~', &root)).unwrap_err();
             assert!(error.is_usage());
             for part in parts {
                 assert!(error.to_string().contains(&part.replace('~', &root)), "{error} lacks {part}");
@@ -309,7 +374,7 @@ mod tests {
         says("~/dta/*.jsonl", &["did you mean `data`"]);
         says("~/data/*.arrow", &["~/data/*.arrow", "`~/data`"]);
         says("~/data", &["more than one format"]);
-        says("s3://bucket/a.parquet", &["s3://", "not supported by this version"]);
+        says("s4://bucket/a.parquet", &["s4://", "did you mean `s3`"]);
         says("file://elsewhere/a.parquet", &["another machine"]);
         says("", &["empty"]);
         says("~/data/[", &["no"]);

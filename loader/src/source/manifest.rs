@@ -7,7 +7,7 @@ use super::{
     Format, Options, csv,
     files::{self, Opened},
     ipc, jsonl,
-    locate::{self, Found},
+    locate::{self, Folder, Found},
     parquet,
 };
 use crate::{Error, Hash, Place, Result};
@@ -22,7 +22,7 @@ use std::{
 pub(super) const FILE_NAME: &str = "_arable_manifest.json";
 const VERSION: u32 = 1;
 /// Longer manifests are refused: they hold a few hundred bytes a block.
-const MAX_BYTES: u64 = 1 << 30;
+pub(super) const MAX_BYTES: u64 = 1 << 30;
 
 /// A dataset's content hashes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ pub struct ManifestSummary {
 /// # Errors
 /// As [`open`](super::open) does; [`Error::Io`] where the manifest cannot be written.
 pub fn write_manifest(options: &Options) -> Result<ManifestSummary> {
-    let found = locate::locate(&options.url, options.format)?;
+    let found = locate::locate(&options.url, options.format, &options.access)?;
     let options = Options { columns: None, ..options.clone() };
     let shards = match found.format {
         Format::Parquet => parquet::ParquetSource::open(&options, &found, None)?.content_hashes()?,
@@ -98,9 +98,15 @@ pub fn write_manifest(options: &Options) -> Result<ManifestSummary> {
         Format::Jsonl => jsonl::JsonlSource::open(&options, &found, None)?.content_hashes()?,
         Format::Csv | Format::Tsv => csv::CsvSource::open(&options, &found, None)?.content_hashes()?,
     };
-    let path = options.manifest.unwrap_or_else(|| found.folder.join(FILE_NAME));
+    let beside = options.manifest.is_none();
+    let path = options.manifest.unwrap_or_else(|| found.folder.file(FILE_NAME));
     let manifest = Manifest { version: VERSION, format: found.format.to_string(), shards, path };
-    manifest.write()?;
+    match &found.folder {
+        Folder::Remote { .. } if beside => {
+            found.store.put(&found.folder.key(FILE_NAME), &manifest.path, manifest.text()?)?
+        }
+        _ => manifest.write()?,
+    }
     Ok(ManifestSummary {
         shards: manifest.shards.len(),
         blocks: manifest.shards.iter().map(|shard| shard.blocks.len()).sum(),
@@ -113,12 +119,22 @@ pub fn write_manifest(options: &Options) -> Result<ManifestSummary> {
 impl Manifest {
     /// The manifest at `path`, which must be there; else the one in the dataset's folder, if it is there.
     pub(super) fn find(path: Option<&Path>, found: &Found) -> Result<Option<Self>> {
-        let beside = found.folder.join(FILE_NAME);
-        let path = path.unwrap_or(&beside);
-        if path == beside && !fs::exists(path).map_err(Error::io("read", path))? {
-            return Ok(None);
-        }
-        let manifest = Self::read(path)?;
+        let beside = found.folder.file(FILE_NAME);
+        let manifest = match (path, &found.folder) {
+            (None, Folder::Remote { .. }) => {
+                let Some(text) = found.store.whole(&found.folder.key(FILE_NAME), &beside, MAX_BYTES)? else {
+                    return Ok(None);
+                };
+                Self::parse(&text, &beside)?
+            }
+            (path, _) => {
+                let path = path.unwrap_or(&beside);
+                if path == beside && !fs::exists(path).map_err(Error::io("read", path))? {
+                    return Ok(None);
+                }
+                Self::read(path)?
+            }
+        };
         let format = found.format.to_string();
         if manifest.format == format {
             return Ok(Some(manifest));
@@ -135,8 +151,19 @@ impl Manifest {
             return Err(damaged(format!("a manifest of {} bytes is no manifest", file.length)));
         }
         let text = file.read(0, file.length)?;
+        Self::parse(&text, path)
+    }
+
+    /// The names of the shards of the manifest `text`, which lies at `path`.
+    pub(super) fn names(text: &[u8], path: &Path) -> Result<Vec<String>> {
+        Ok(Self::parse(text, path)?.shards.into_iter().map(|shard| shard.name).collect())
+    }
+
+    fn parse(text: &[u8], path: &Path) -> Result<Self> {
+        let shown = path.to_string_lossy();
+        let damaged = |what: String| Error::data(Place::shard(shown.as_ref()), format!("{what}; write it anew"));
         let mut manifest: Self =
-            serde_json::from_slice(&text).map_err(|error| damaged(format!("the manifest is damaged: {error}")))?;
+            serde_json::from_slice(text).map_err(|error| damaged(format!("the manifest is damaged: {error}")))?;
         if manifest.version != VERSION {
             let what = format!("the manifest has version {}, this program reads {VERSION}", manifest.version);
             return Err(damaged(what));
@@ -169,8 +196,12 @@ impl Manifest {
         }
         for shard in &self.shards {
             let named = found.files.binary_search_by(|file| file.name.cmp(&shard.name)).is_ok();
-            let path = found.folder.join(&shard.name);
-            if !named && !path.exists() {
+            let path = found.folder.file(&shard.name);
+            let there = || match &found.folder {
+                Folder::Local(_) => Ok(path.exists()),
+                Folder::Remote { .. } => found.store.exists(&found.folder.key(&shard.name), &path),
+            };
+            if !named && !there()? {
                 let what = "the manifest has this shard, and it is not there; restore it, or write the manifest anew";
                 return Err(Error::data(Place::shard(path.to_string_lossy()), what));
             }
@@ -191,6 +222,10 @@ impl Manifest {
         )
     }
 
+    fn text(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self).map_err(|error| Error::io("write", &self.path)(error.into()))
+    }
+
     /// Writes the whole file or none of it.
     fn write(&self) -> Result<()> {
         let folder = match self.path.parent() {
@@ -203,7 +238,7 @@ impl Manifest {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
         let mut file = builder.tempfile_in(folder).map_err(failed())?;
-        let text = serde_json::to_vec_pretty(self).map_err(|error| failed()(error.into()))?;
+        let text = self.text()?;
         file.write_all(&text).and_then(|()| file.as_file().sync_all()).map_err(failed())?;
         file.persist(&self.path).map_err(|error| failed()(error.error))?;
         files::sync_folder(folder)

@@ -3,27 +3,40 @@
 //! A format is a module (`parquet`, `ipc`, `jsonl`, `csv`) that plans its shards and reads their blocks; `locate` finds the
 //! files and knows no format's inside. Nothing here knows what a row is worth, whether it is clean, or when it is drawn.
 
+mod access;
+mod cache;
+mod conform;
 mod csv;
 mod files;
 mod ipc;
 mod jsonl;
 mod locate;
 mod manifest;
+mod mixture;
 mod parquet;
+mod remote;
 #[cfg(test)]
 mod sample;
 mod schema;
+mod store;
+mod unpack;
 
+pub use access::{Access, Cache};
+pub use cache::CacheCounts;
 pub use manifest::{ManifestSummary, write_manifest};
+pub use mixture::mixture;
+pub use store::Ready;
 
 use crate::{
-    Block, Error, Hash, Keep, Place, Plan, Result, Span,
+    Block, Error, Hash, Keep, Place, Plan, Result, Shard,
     spelling::{advice, cut},
 };
 use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::RecordBatch};
 use std::{
+    cell::Cell,
     fmt,
     num::NonZero,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     str::FromStr,
@@ -81,6 +94,99 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// [`Error::Data`] where the block is not what the plan or the expected hashes say, or cannot be decoded;
     /// [`Error::Io`] where the file cannot be read.
     fn read(&self, request: Request<'_>) -> Result<Decoded>;
+
+    /// As [`read`](Self::read), but columns of text and binary values may come as views of the same values, where that
+    /// saves a copy: `Utf8View` where the plan says `Utf8` or `LargeUtf8`, `BinaryView` where it says `Binary` or
+    /// `LargeBinary`.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    fn read_views(&self, request: Request<'_>) -> Result<Decoded> {
+        self.read(request)
+    }
+
+    /// What it holds in memory beside the plan, about, in bytes.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
+    /// The bytes of `rows` of a block, ascending, as they are stored, each cut to `most`: what a quarantine shows of bad
+    /// rows. `None` for each that is not to be had, as where the format keeps no row in one piece.
+    fn stored_rows(&self, _block: u32, rows: &[u32], _most: usize) -> Vec<Option<StoredBytes>> {
+        vec![None; rows.len()]
+    }
+
+    /// Begins to bring what [`read`](Self::read) of `block` will need to this machine, without waiting for it, and drops
+    /// `ready` once it is here or will not come; `read` then says why. Called on one thread, in the order in which the
+    /// stream needs the blocks. A source that reads at once has nothing to do here, which is the default.
+    fn fetch(&self, block: u32, ready: Ready) {
+        let _ = (block, ready);
+    }
+
+    /// How many bytes [`fetch`](Self::fetch) holds of `block` until it is read. Where that is more
+    /// than the plan's [`working_bytes`](Block::working_bytes), it is what counts in the stream's memory.
+    fn fetched_bytes(&self, block: u32) -> u64 {
+        let _ = block;
+        0
+    }
+
+    /// From here on, blocks are fetched in this order, as far as the stream knows: what a cache goes by.
+    fn expect(&self, blocks: &mut dyn Iterator<Item = u32>) {
+        let _ = blocks;
+    }
+
+    /// Blocks that can be read in order only, each range those of one shard: the stream keeps them together and in order.
+    fn in_order(&self) -> Vec<Range<u32>> {
+        Vec::new()
+    }
+
+    /// What a cache had so far, where there is one.
+    fn cache_counts(&self) -> Option<CacheCounts> {
+        None
+    }
+}
+
+/// Bytes as they are stored, for a person to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBytes {
+    /// How many there are.
+    pub length: u64,
+    /// The first of them.
+    pub head: Vec<u8>,
+}
+
+impl StoredBytes {
+    fn cut(bytes: &[u8], most: usize) -> Self {
+        Self { length: bytes.len() as u64, head: bytes[..bytes.len().min(most)].to_vec() }
+    }
+}
+
+/// The bytes of a block as they are stored now, whatever its hash, cut to `most`; `None` where it does not lie in one piece
+/// of a local file.
+#[must_use]
+pub fn stored_block(plan: &Plan, block: u32, most: usize) -> Option<StoredBytes> {
+    let block = plan.blocks.get(block as usize)?;
+    let (offset, length) = block.span.piece()?;
+    let shard = plan.shards.get(block.shard as usize)?;
+    if unpack::Compression::of_name(&shard.path).is_some() {
+        return None;
+    }
+    let mut file = files::Opened::open(&shard.path).ok()?;
+    let there = length.min(file.length.checked_sub(offset)?);
+    let head = file.read(offset, there.min(most as u64)).ok()?;
+    Some(StoredBytes { length: there, head })
+}
+
+/// Picks `rows`, ascending, out of all rows of a block.
+fn picked_rows<'a>(all: impl Iterator<Item = &'a [u8]>, rows: &[u32], most: usize) -> Vec<Option<StoredBytes>> {
+    let mut picked = vec![None; rows.len()];
+    let mut wanted = rows.iter().zip(&mut picked).peekable();
+    for (row, bytes) in (0_u32..).zip(all) {
+        let Some((_, place)) = wanted.next_if(|(wanted, _)| **wanted == row) else { continue };
+        *place = Some(StoredBytes::cut(bytes, most));
+    }
+    picked
 }
 
 /// How the shards of a dataset are stored.
@@ -111,15 +217,24 @@ impl Format {
     /// The format of a file, from the ending of its name.
     #[must_use]
     pub fn from_file_name(name: &str) -> Option<Self> {
-        let (_, ending) = name.rsplit_once('.')?;
-        match ending.to_ascii_lowercase().as_str() {
+        let unpacked = unpack::Compression::of_name(name).map(|(name, _)| name);
+        let (_, ending) = unpacked.unwrap_or(name).rsplit_once('.')?;
+        let format = match ending.to_ascii_lowercase().as_str() {
             "parquet" => Some(Self::Parquet),
             "arrow" | "arrows" | "ipc" | "feather" => Some(Self::Arrow),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             "csv" => Some(Self::Csv),
             "tsv" => Some(Self::Tsv),
             _ => None,
-        }
+        };
+        // The binary formats compress within, where blocks stay apart.
+        format.filter(|format| unpacked.is_none() || format.is_text())
+    }
+
+    /// Whether it is text, which may be compressed as a whole.
+    #[must_use]
+    pub const fn is_text(self) -> bool {
+        matches!(self, Self::Jsonl | Self::Csv | Self::Tsv)
     }
 }
 
@@ -149,7 +264,8 @@ impl FromStr for Format {
 /// Which data to open, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// A path, a folder (all files of a known format in it), a glob, or a `file://` URL.
+    /// A path, a folder (all files of a known format in it), a glob, or a URL: `file://`, `s3://`, `gs://`, `az://`,
+    /// `http://`, `https://`.
     pub url: String,
     /// The format; `None` to tell it from the files' endings.
     pub format: Option<Format>,
@@ -160,6 +276,8 @@ pub struct Options {
     /// How many bytes a block may take once decoded. Larger row groups are cut into row ranges; text is cut smaller;
     /// a larger Arrow record batch is refused.
     pub block_limit: u64,
+    /// How shards are reached.
+    pub access: Access,
 }
 
 impl Options {
@@ -169,7 +287,14 @@ impl Options {
     /// All columns of the data at `url`, in blocks of at most [`Self::DEFAULT_BLOCK_LIMIT`].
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), format: None, columns: None, manifest: None, block_limit: Self::DEFAULT_BLOCK_LIMIT }
+        Self {
+            url: url.into(),
+            format: None,
+            columns: None,
+            manifest: None,
+            block_limit: Self::DEFAULT_BLOCK_LIMIT,
+            access: Access::default(),
+        }
     }
 }
 
@@ -179,7 +304,7 @@ impl Options {
 /// [`Error::Recipe`] where the URL, the format or a column cannot be had; [`Error::Data`] where a shard is damaged, has
 /// another schema than the others, or is not what the manifest says; [`Error::Io`] where a file cannot be read.
 pub fn open(options: &Options) -> Result<Arc<dyn Source>> {
-    let found = locate::locate(&options.url, options.format)?;
+    let found = locate::locate(&options.url, options.format, &options.access)?;
     let manifest = manifest::Manifest::find(options.manifest.as_deref(), &found)?;
     if let Some(manifest) = &manifest {
         manifest.check_shards(&found)?;
@@ -233,19 +358,26 @@ struct Stored<'a> {
 }
 
 /// Reads the one piece that the block of `request` lies in, and holds its hash against what is known of it.
-fn stored<'a>(plan: &'a Plan, request: Request<'_>) -> Result<Stored<'a>> {
+fn stored<'a>(store: &store::Store, plan: &'a Plan, request: Request<'_>) -> Result<Stored<'a>> {
     let place = plan.place(request.block);
     let block = block_of(plan, request)?;
-    let Span::Bytes { offset, length } = block.span else {
+    let Some((offset, length)) = block.span.piece() else {
         return Err(Error::data(place, "this is a row group, and not a block that lies in one piece"));
     };
     let shard = &plan.shards[block.shard as usize];
-    let mut file = files::Opened::open_unchanged(&shard.path, shard.bytes, &place)?;
+    let mut file = store.open_block(request.block, shard, &place)?;
     let bytes = file.read(offset, length)?;
     let hashes = vec![Hash::of(&bytes)];
     verify(&place, &[], &block.hashes, &hashes)?;
     verify(&place, &[], request.expected, &hashes)?;
     Ok(Stored { place, block, file, bytes, hashes })
+}
+
+/// Where the block `block`, which lies in one piece, lies: its shard and its bytes.
+fn piece(plan: &Plan, block: u32) -> Option<(&Shard, Range<u64>)> {
+    let block = plan.blocks.get(block as usize)?;
+    let (offset, length) = block.span.piece()?;
+    Some((plan.shards.get(block.shard as usize)?, offset..offset.saturating_add(length)))
 }
 
 /// Compares the hashes of what was read with those `expected`, if any are; `names` are the columns they are of, none
@@ -272,6 +404,26 @@ fn verify(place: &Place, names: &[String], expected: &[Hash], found: &[Hash]) ->
     }
 }
 
+/// Why a block cannot be decoded.
+#[derive(Debug)]
+struct Failure {
+    column: Option<String>,
+    what: String,
+}
+
+impl From<String> for Failure {
+    fn from(what: String) -> Self {
+        Self { column: None, what }
+    }
+}
+
+impl Failure {
+    fn at(self, place: Place) -> Error {
+        let place = self.column.into_iter().fold(place, Place::column);
+        Error::data(place, format!("the block cannot be decoded: {}", self.what))
+    }
+}
+
 /// The rows of a whole block that are kept.
 fn picked(data: RecordBatch, keep: Option<&Keep>) -> Result<RecordBatch, String> {
     let Some(keep) = keep else { return Ok(data) };
@@ -279,9 +431,22 @@ fn picked(data: RecordBatch, keep: Option<&Keep>) -> Result<RecordBatch, String>
     filter_record_batch(&data, &mask).map_err(|error| error.to_string())
 }
 
+thread_local! {
+    static SHIELDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread runs a decoder whose panic becomes an error: a panic hook need not speak of it.
+#[must_use]
+pub fn is_shielded() -> bool {
+    SHIELDED.get()
+}
+
 /// Runs a decoder that is not ours; its panic is an error like any other.
 fn shielded<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
+    let before = SHIELDED.replace(true);
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
+    SHIELDED.set(before);
+    decoded.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<&str>().copied().map(str::to_owned);
         let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         Err(format!("the decoder gave up: {message}"))

@@ -12,12 +12,11 @@ mod tests;
 mod thrift;
 
 use super::{
-    Decoded, Options, Request, Source,
-    files::Opened,
-    in_parallel,
+    CacheCounts, Decoded, Options, Request, Source, in_parallel,
     locate::Found,
     manifest::{BlockHashes, Manifest, ShardHashes},
-    project,
+    schema::widening,
+    store::{Ready, Store},
 };
 use crate::{Block, Error, Hash, Place, Plan, Result, Shard, Span};
 use ::parquet::{
@@ -25,18 +24,24 @@ use ::parquet::{
     basic::{Compression, Type},
     file::metadata::{ColumnChunkMetaData, RowGroupMetaData},
 };
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use footer::Footer;
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 /// A shard is cut into at most so many blocks: more can only come of a footer that claims what nothing holds.
 const MAX_BLOCKS: u64 = 1 << 16;
 /// A block has at most so many rows: the offsets of Arrow's lists have 31 bits.
 const MAX_ROWS: u64 = i32::MAX as u64;
 
+/// Writers end a page, and give up a dictionary, at a mebibyte.
+const PAGES: u64 = 2 << 20;
+
 /// A Parquet dataset.
 pub(super) struct ParquetSource {
     plan: Plan,
+    /// The plan's schema, with text and binary values as the views that they are decoded as.
+    views: SchemaRef,
+    store: Store,
     shards: Vec<Columns>,
     block_limit: u64,
 }
@@ -60,16 +65,15 @@ impl fmt::Debug for ParquetSource {
 impl ParquetSource {
     /// Plans `found`. With a manifest, footers must be those that it was written of, and blocks get their hashes.
     pub(super) fn open(options: &Options, found: &Found, manifest: Option<&Manifest>) -> Result<Self> {
-        let footers = in_parallel(found.files.len(), |index| footer::read(&found.files[index].path))?;
+        let footers = in_parallel(found.files.len(), |index| footer::read(&found.store, &found.files[index].path))?;
         let paths: Vec<&str> = found.files.iter().map(|file| file.path.as_str()).collect();
-        let agreed = schema::agree(&paths, &footers)?;
-        let picked = project(options.columns.as_deref(), agreed.fields.iter().map(|field| field.name().as_str()))?;
-        let fields: Vec<_> = picked.into_iter().map(|index| Arc::clone(&agreed.fields[index])).collect();
+        let agreed = schema::agree(&paths, &footers, options.columns.as_deref())?;
         let mut plan = Plan {
             url: options.url.clone(),
-            schema: Arc::new(Schema::new(fields)),
+            schema: Arc::new(Schema::new(agreed.fields)),
             shards: Vec::new(),
             blocks: Vec::new(),
+            domains: Vec::new(),
         };
         let mut shards = Vec::new();
         for ((file, footer), schema) in found.files.iter().zip(footers).zip(&agreed.shards) {
@@ -82,7 +86,8 @@ impl ParquetSource {
                 .map_err(|what| Error::data(place(), format!("its columns cannot be read: {what}")))?;
             let shard = u32::try_from(shards.len()).map_err(|_| Error::recipe("a dataset has at most 2^32 shards"))?;
             columns.check_codecs(&file.path)?;
-            plan.blocks.extend(columns.blocks(shard, &file.path, options.block_limit, hashes)?);
+            let widening = widening(schema.fields(), plan.schema.fields());
+            plan.blocks.extend(columns.blocks(shard, &file.path, options.block_limit, widening, hashes)?);
             plan.shards.push(Shard {
                 path: file.path.clone(),
                 name: file.name.clone(),
@@ -94,14 +99,25 @@ impl ParquetSource {
         if u32::try_from(plan.blocks.len()).is_err() {
             return Err(Error::recipe(format!("the dataset has {} blocks; at most 2^32 can be", plan.blocks.len())));
         }
-        Ok(Self { plan, shards, block_limit: options.block_limit })
+        let views = schema::outer_views(&plan.schema);
+        Ok(Self { plan, store: found.store.clone(), views, shards, block_limit: options.block_limit })
+    }
+
+    /// Where the column chunks of `block` lie.
+    fn ranges(&self, block: u32) -> Option<(&Shard, Vec<Range<u64>>)> {
+        let block = self.plan.blocks.get(block as usize)?;
+        let Span::RowGroup { group, .. } = block.span else { return None };
+        let columns = self.shards.get(block.shard as usize)?;
+        let about = columns.metadata.metadata().row_group(group as usize);
+        let ranges = columns.leaves.iter().filter_map(|leaf| footer::chunk_range(about.column(*leaf)));
+        Some((self.plan.shards.get(block.shard as usize)?, ranges.collect()))
     }
 
     /// Reads all shards and hashes their column chunks, for a manifest.
     pub(super) fn content_hashes(&self) -> Result<Vec<ShardHashes>> {
         in_parallel(self.shards.len(), |index| {
             let (shard, columns) = (&self.plan.shards[index], &self.shards[index]);
-            let mut file = Opened::open_unchanged(&shard.path, shard.bytes, &Place::shard(&shard.path))?;
+            let mut file = self.store.open_unchanged(shard)?;
             let groups = columns.metadata.metadata().row_groups();
             let blocks = groups.iter().map(|group| {
                 let hashes = group.columns().iter().map(|chunk| {
@@ -125,6 +141,39 @@ impl Source for ParquetSource {
     }
 
     fn read(&self, request: Request<'_>) -> Result<Decoded> {
+        self.read_as(request, &self.plan.schema)
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.metadata.metadata().memory_size() as u64).sum()
+    }
+
+    fn read_views(&self, request: Request<'_>) -> Result<Decoded> {
+        self.read_as(request, &self.views)
+    }
+
+    fn fetch(&self, block: u32, ready: Ready) {
+        if let Some((shard, ranges)) = self.ranges(block) {
+            self.store.fetch(block, &shard.path, &ranges, ready);
+        }
+    }
+
+    fn fetched_bytes(&self, block: u32) -> u64 {
+        self.ranges(block).map_or(0, |(shard, ranges)| self.store.held_bytes(&shard.path, &ranges))
+    }
+
+    fn expect(&self, blocks: &mut dyn Iterator<Item = u32>) {
+        let ranges = blocks.filter_map(|block| self.ranges(block));
+        self.store.expect(ranges.map(|(shard, ranges)| (shard.path.as_str(), ranges)));
+    }
+
+    fn cache_counts(&self) -> Option<CacheCounts> {
+        self.store.cache_counts()
+    }
+}
+
+impl ParquetSource {
+    fn read_as(&self, request: Request<'_>, schema: &SchemaRef) -> Result<Decoded> {
         let place = self.plan.place(request.block);
         let block = super::block_of(&self.plan, request)?;
         let Span::RowGroup { group, first_row } = block.span else {
@@ -133,7 +182,7 @@ impl Source for ParquetSource {
         let shard = &self.plan.shards[block.shard as usize];
         let columns = &self.shards[block.shard as usize];
         let about = columns.metadata.metadata().row_group(group as usize);
-        let mut file = Opened::open_unchanged(&shard.path, shard.bytes, &place)?;
+        let mut file = self.store.open_block(request.block, shard, &place)?;
         let chunks = decode::Chunks::read(&mut file, about, &columns.leaves)?;
         let names: Vec<String> = columns.leaves.iter().map(|leaf| about.column(*leaf).column_path().string()).collect();
         let hashes = chunks.hashes();
@@ -144,13 +193,11 @@ impl Source for ParquetSource {
             first_row: first_row as usize,
             rows: block.rows,
             keep: request.rows,
-            schema: &self.plan.schema,
+            schema,
             text_limit: self.block_limit.saturating_mul(2),
         };
-        let data = decode::decode(&columns.metadata, &columns.mask, chunks, &wanted).map_err(|failure| {
-            let place = failure.column.into_iter().fold(place, Place::column);
-            Error::data(place, format!("the block cannot be decoded: {}", failure.what))
-        })?;
+        let data =
+            decode::decode(&columns.metadata, &columns.mask, chunks, &wanted).map_err(|failure| failure.at(place))?;
         Ok(Decoded { data, hashes, bad_rows: Vec::new() })
     }
 }
@@ -158,7 +205,7 @@ impl Source for ParquetSource {
 impl Columns {
     /// The columns of `wanted` in a shard of schema `own`.
     fn new(footer: &Footer, own: &Schema, wanted: &Schema) -> Result<Self, String> {
-        let metadata = decode::with_schema(footer, schema::with_views(own))?;
+        let metadata = decode::with_schema(footer, schema::with_views(own, wanted))?;
         let leaf_schema = footer.metadata.file_metadata().schema_descr();
         let leaves: Vec<usize> = (0..leaf_schema.num_columns())
             .filter(|leaf| wanted.field_with_name(leaf_schema.get_column_root(*leaf).name()).is_ok())
@@ -185,8 +232,16 @@ impl Columns {
         Ok(())
     }
 
-    /// The shard's blocks: row groups, cut into ranges of nearly equal length where they decode to more than `limit`.
-    fn blocks(&self, shard: u32, path: &str, limit: u64, known: Option<&ShardHashes>) -> Result<Vec<Block>> {
+    /// The shard's blocks: row groups, cut into ranges of nearly equal length where they decode to more than `limit`. A
+    /// row takes `widening` bytes more than the file's own types do.
+    fn blocks(
+        &self,
+        shard: u32,
+        path: &str,
+        limit: u64,
+        widening: u64,
+        known: Option<&ShardHashes>,
+    ) -> Result<Vec<Block>> {
         let mut blocks: Vec<Block> = Vec::new();
         for (index, group) in self.groups() {
             let rows = footer::rows_of(group).unwrap_or_default();
@@ -194,7 +249,7 @@ impl Columns {
                 continue;
             }
             let chunks = || self.leaves.iter().map(|leaf| group.column(*leaf));
-            let decoded = chunks().map(decoded_bytes).fold(0_u64, u64::saturating_add);
+            let decoded = chunks().map(decoded_bytes).fold(rows.saturating_mul(widening), u64::saturating_add);
             let stored: u64 = chunks().filter_map(|chunk| u64::try_from(chunk.compressed_size()).ok()).sum();
             let fitting = if decoded <= limit { rows } else { share(rows, limit, decoded) }.min(MAX_ROWS);
             if fitting == 0 {
@@ -204,6 +259,8 @@ impl Columns {
                     decoded / rows
                 )));
             }
+            // A page of each column is decompressed at a time, and a dictionary stays beside it.
+            let pages: u64 = chunks().map(|chunk| PAGES.min(chunk.uncompressed_size().unsigned_abs())).sum();
             let parts = rows.div_ceil(fitting);
             if parts + blocks.len() as u64 > MAX_BLOCKS {
                 return Err(Error::recipe(format!(
@@ -225,6 +282,8 @@ impl Columns {
                     rows: u32::try_from(end - first).map_err(too_many)?,
                     bytes: of(stored),
                     decoded_bytes: of(decoded),
+                    // Chunks are read whole. Texts that are written out of their views are there twice for a while.
+                    working_bytes: stored.saturating_add(of(decoded)).saturating_add(pages),
                     span: Span::RowGroup {
                         group: u32::try_from(index).map_err(too_many)?,
                         first_row: u32::try_from(first).map_err(too_many)?,
@@ -259,7 +318,8 @@ fn decoded_bytes(chunk: &ColumnChunkMetaData) -> u64 {
         Type::FIXED_LEN_BYTE_ARRAY => fixed(number(descriptor.type_length().into()).max(16)),
         Type::BYTE_ARRAY => {
             let text = chunk.unencoded_byte_array_data_bytes().unwrap_or_else(|| chunk.uncompressed_size());
-            fixed(4).saturating_add(number(text))
+            // Decoded as views of 16 bytes.
+            fixed(16).saturating_add(number(text))
         }
     };
     // Validity, and the offsets of lists.

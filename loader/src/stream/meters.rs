@@ -12,6 +12,7 @@ pub(super) struct Meters {
     pub(super) clean: AtomicU64,
     pub(super) draw: AtomicU64,
     pub(super) gather: AtomicU64,
+    pub(super) transform: AtomicU64,
     pub(super) wait_blocks: AtomicU64,
     pub(super) wait_feedback: AtomicU64,
     pub(super) wait_consumer: AtomicU64,
@@ -35,6 +36,7 @@ impl Meters {
             clean: time(&self.clean),
             draw: time(&self.draw),
             gather: time(&self.gather),
+            transform: time(&self.transform),
             wait_blocks: time(&self.wait_blocks),
             wait_feedback: time(&self.wait_feedback),
             wait_consumer: time(&self.wait_consumer),
@@ -55,6 +57,8 @@ pub struct Timings {
     pub draw: Duration,
     /// Assembling: gathering the rows of batches.
     pub gather: Duration,
+    /// Transforming gathered rows, and laying them out.
+    pub transform: Duration,
     /// Assembling: waiting for blocks. Much of it says that reading or cleaning is the bottleneck.
     pub wait_blocks: Duration,
     /// Assembling: waiting for the trainer's reports. Much of it says that the feedback lag is too short.

@@ -6,32 +6,70 @@
 
 mod assemble;
 mod batch;
+mod buckets;
+mod by_domain;
 mod classes;
+mod contents;
+mod curate;
+mod data;
+mod domains;
+mod evaluation;
+mod fill;
+mod intake;
+mod length;
+mod memory;
 mod meters;
 mod open;
+mod packing;
+mod pool;
+mod quarantine;
+mod ranks;
 mod record;
 mod schedule;
+mod shared;
+mod split;
 mod state;
+mod survey;
+mod sweep;
+mod transform;
+mod verdict_cache;
 mod visits;
 mod window;
+mod windows;
 mod workers;
 
 pub use batch::{Batch, Receipt};
+pub use buckets::Buckets;
+pub use by_domain::DomainAccount;
+pub use curate::{BorderCase, Curated, Curation, RuleReport};
+pub use evaluation::Evaluation;
+pub use length::{Basis, Length};
 pub use meters::Timings;
 pub use open::StreamBuilder;
+pub use packing::{Fit, Packing, SampleSpan};
+pub use quarantine::QUARANTINE;
+pub use ranks::RankStream;
 pub use state::State;
+pub use transform::{BadSample, Samples, Transform, Transformed};
 
 use crate::{
-    Error, Hash, Plan, Recipe, Report, Result,
+    Error, Hash, Place, Plan, Position, Recipe, Report, Result,
     ledger::{Account, Record},
+    recipe::OnBad,
+    source::CacheCounts,
     value::Table,
 };
 use arrow::datatypes::SchemaRef;
-use assemble::{Assembler, Item, Mark, Shared, lock};
+use assemble::Assembler;
+use contents::{Contents, Hole};
 use crossbeam::channel::{Receiver, bounded};
 use meters::Meters;
+use quarantine::{Quarantine, SetAside};
+use ranks::Spare;
 use record::{Entry, Recorder};
+use shared::{Item, Mark, Shared, lock};
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
@@ -51,6 +89,7 @@ pub struct Stream {
     idle: Option<Box<Assembler>>,
     queue: Option<Receiver<Result<Item>>>,
     recorder: Option<Recorder>,
+    quarantine: Option<Quarantine>,
     /// The ledger's head when the window that the stream stands in had been written down.
     head: Option<Hash>,
     /// Gives the sequencer back, and whether it failed.
@@ -62,6 +101,16 @@ pub struct Stream {
     ended: bool,
     /// Batches below this one are known to the inbox.
     registered: u64,
+    /// Presentations that this handle was given, by domain.
+    by_domain: Vec<u64>,
+    /// Rows that transforms could not take, and how many presentations that cost since the stream began.
+    spoilt: BTreeSet<Position>,
+    lost: u64,
+    /// The data epoch since which no batch had a row that could be transformed.
+    barren_since: Option<u32>,
+    /// What the last round is filled up with, where it is.
+    pad_tail: bool,
+    spare: Option<Spare>,
 }
 
 impl Stream {
@@ -73,7 +122,7 @@ impl Stream {
     /// The columns of every batch.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.plan().schema)
+        Arc::clone(&self.shared.finish.schema)
     }
 
     /// The blocks that the stream walks.
@@ -141,6 +190,7 @@ impl Stream {
         let visits = lock(&self.shared.visits);
         let mut sum = Account::default();
         visits.prefix(self.visited(&visits)).iter().for_each(|visit| sum += &visit.account);
+        sum.set_aside(self.spoilt.len() as u64);
         sum
     }
 
@@ -181,6 +231,12 @@ impl Stream {
         self.shared.meters.snapshot()
     }
 
+    /// What the local cache had so far, where there is one.
+    #[must_use]
+    pub fn cache_counts(&self) -> Option<CacheCounts> {
+        self.shared.work.source.cache_counts()
+    }
+
     /// The folder that the run is recorded in, where it is.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
@@ -201,6 +257,9 @@ impl Stream {
 
     /// Where the stream stands after the last batch that it handed over; batches that wait in its queue do not count.
     ///
+    /// With several ranks, the end of the round of one batch a rank that this batch belongs to: states that the ranks
+    /// take after equally many batches are of one place, and any of them lets any number of ranks go on.
+    ///
     /// A batch that was handed over and not reported yet counts as "no signal" for a run that goes on from here, so
     /// settle every batch before.
     ///
@@ -209,7 +268,7 @@ impl Stream {
     /// None at present; a state that is written elsewhere may fail.
     pub fn state(&self) -> Result<State> {
         match &self.mark {
-            Some(mark) => State::at(mark, &self.begun, &self.shared, self.trained(), self.head),
+            Some(mark) => State::at(mark, &self.begun, &self.shared, (&self.spoilt, self.lost), self.head),
             None => Ok(self.begun.clone()),
         }
     }
@@ -239,10 +298,11 @@ impl Stream {
         let Some(thread) = self.thread.take() else { return Ok(()) };
         let (mut assembler, failed) =
             thread.join().map_err(|_| Error::State("the sequencer panicked; this is a fault of Arable's".into()))?;
-        let Some(recorder) = &mut self.recorder else { return Ok(()) };
         if self.ended {
-            recorder.write(assembler.take_entries())?;
+            let number = self.shared.handed_batches.load(Ordering::Acquire);
+            self.write_down(number, assembler.take_entries())?;
         }
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
         // What the sequencer decided for batches that nobody took did not happen.
         let batches = self.shared.handed_batches.load(Ordering::Acquire);
         let mut last = vec![Entry::Feedback(self.shared.reports(recorder.reported(), batches))];
@@ -253,11 +313,17 @@ impl Stream {
         recorder.write(last)
     }
 
-    fn hand_over(&mut self, Item { batch, mark, entries }: Item) -> Result<Batch> {
-        while self.registered <= batch.number {
+    /// The batch of `item`; `None` where no row of it could be transformed.
+    fn hand_over(&mut self, item: Item) -> Result<Option<Batch>> {
+        let Item { number, epoch, contents, mark, mut entries } = item;
+        let Contents { data, positions, weights, spans, holes } = contents.wait()?;
+        if let (Some(hole), OnBad::Stop) = (holes.first(), self.shared.settings.on_bad_row) {
+            return Err(self.unfit(hole));
+        }
+        while self.registered <= number {
             self.shared.inbox.register(self.registered)?;
-            if self.registered < batch.number {
-                // Another rank's batch: what is reported there is not known here.
+            if self.registered < number || positions.is_empty() || self.shared.settings.plan_order {
+                // Another rank's batch, one without a row, or an evaluation's: what is reported there is not known here.
                 self.shared.inbox.submit(Report::none(self.registered))?;
             }
             self.registered += 1;
@@ -267,13 +333,87 @@ impl Stream {
             lock(&self.shared.recent).retain(|report| report.batch >= mark.opening.applied);
         }
         self.shared.handed_batches.store(mark.next_batch, Ordering::Release);
-        self.shared.handed_rows.fetch_add(batch.len() as u64, Ordering::AcqRel);
         self.mark = Some(mark);
+        for hole in holes {
+            let Position { block, row } = hole.position;
+            let record = Record::Spoilt { batch: number, block, row, fault: hole.what.clone() };
+            entries.push(Entry::Decision(record));
+            self.lost += 1;
+            if self.spoilt.insert(hole.position) {
+                entries.push(Entry::SetAside(SetAside::row(block, row, hole.column, hole.what)));
+            }
+        }
+        self.write_down(number, entries)?;
+        if positions.is_empty() {
+            let since = *self.barren_since.get_or_insert(epoch);
+            if epoch > since + 1 && self.shared.epochs.load(Ordering::Relaxed) == u32::MAX {
+                let place = Place { dataset: Some(self.plan().url.clone()), ..Place::default() };
+                let what = format!("no row of data epoch {} could be transformed, and none ever would be", epoch - 1);
+                return Err(Error::data(place, what));
+            }
+            return Ok(None);
+        }
+        self.barren_since = None;
+        let receipt = if self.shared.settings.plan_order {
+            Receipt::mute(number, Arc::clone(&positions))
+        } else {
+            Receipt::new(number, Arc::clone(&positions), Arc::clone(&self.shared.inbox))
+        };
+        let batch = Batch { number, epoch, data, positions, weights, spans, padding: false, receipt };
+        self.shared.handed_rows.fetch_add(batch.presentations(), Ordering::AcqRel);
+        self.count_domains(&batch);
+        if self.pad_tail {
+            self.spare = Some(Spare::of(&batch));
+        }
+        Ok(Some(batch))
+    }
+
+    fn unfit(&self, hole: &Hole) -> Error {
+        let mut place = self.plan().place(hole.position.block).row(hole.position.row);
+        place.column.clone_from(&hole.column);
+        let what = format!(
+            "a transform cannot take it: {}; mend the row or the transform, or set on_bad_row = \"quarantine\" under \
+             [stream]",
+            hole.what
+        );
+        Error::data(place, what)
+    }
+
+    /// Writes down what was decided up to batch `number`, in the run's folder and among what is set aside.
+    fn write_down(&mut self, number: u64, mut entries: Vec<Entry>) -> Result<()> {
+        let set_aside = entries.extract_if(.., |entry| matches!(entry, Entry::SetAside(_)));
+        let set_aside: Vec<SetAside> = set_aside
+            .filter_map(|entry| match entry {
+                Entry::SetAside(what) => Some(what),
+                _ => None,
+            })
+            .collect();
+        if let Some(quarantine) = &mut self.quarantine {
+            quarantine.write(number, self.shared.work.source.as_ref(), set_aside)?;
+        }
         if let (Some(recorder), false) = (&mut self.recorder, entries.is_empty()) {
             recorder.write(entries)?;
             self.head = Some(recorder.head());
         }
-        Ok(batch)
+        Ok(())
+    }
+
+    /// The batch that fills up the last round, where this rank has none in it and was asked to.
+    fn padding(&mut self) -> Option<Result<Batch>> {
+        let end = self.shared.end.get()?.next_batch;
+        let settings = &self.shared.settings;
+        let number = ranks::padding(self.begun.next_batch, end, settings.rank, settings.world)?;
+        if !std::mem::take(&mut self.pad_tail) {
+            return None;
+        }
+        Some(self.spare.take().map(|spare| spare.batch(number)).ok_or_else(|| {
+            let batches = end - self.begun.next_batch;
+            Error::recipe(format!(
+                "rank {} of {} has no batch to fill its last round with: the run has {batches} batches from here on; take \
+                 fewer ranks, or smaller batches",
+                settings.rank, settings.world
+            ))
+        }))
     }
 }
 
@@ -284,16 +424,32 @@ impl Iterator for Stream {
         if let Err(fault) = self.start() {
             return Some(Err(fault));
         }
-        match self.queue.as_ref()?.recv() {
-            Ok(Ok(item)) => Some(self.hand_over(item)),
-            Ok(Err(fault)) => {
-                self.queue = None;
-                Some(Err(fault))
-            }
-            Err(_) => {
-                self.queue = None;
-                self.ended = true;
-                self.close().err().map(Err)
+        loop {
+            let Some(queue) = &self.queue else { return if self.ended { self.padding() } else { None } };
+            match queue.recv() {
+                Ok(Ok(item)) => match self.hand_over(item) {
+                    Ok(None) => {}
+                    Ok(Some(batch)) => return Some(Ok(batch)),
+                    Err(fault) => {
+                        self.queue = None;
+                        return Some(Err(fault));
+                    }
+                },
+                Ok(Err(fault)) => {
+                    self.queue = None;
+                    return Some(Err(fault));
+                }
+                Err(_) => {
+                    self.queue = None;
+                    self.ended = true;
+                    if let Some(end) = self.shared.end.get() {
+                        self.shared.handed_batches.store(end.next_batch, Ordering::Release);
+                        self.mark = Some(end.clone());
+                    }
+                    if let Err(fault) = self.close() {
+                        return Some(Err(fault));
+                    }
+                }
             }
         }
     }

@@ -1,26 +1,34 @@
 //! From a recipe to a stream: what has to be known, refused or derived before the first block is read.
 
 use super::{
-    Stream,
-    assemble::{Settings, Shared},
-    block_rows,
+    Buckets, Packing, Stream, Transform, block_rows,
+    contents::Finish,
+    data::{self, Sharing},
+    memory::Budget,
     meters::Meters,
+    quarantine::Quarantine,
     record::{self, Recorder},
+    shared::{Settings, Shared},
+    split::Parting,
     state::State,
+    survey,
     workers::{BeforeRead, Work},
 };
 use crate::{
     Error, Plan, Recipe, Report, Result,
-    clean::{Cleaner, OperatorSpec},
-    ledger::Record,
-    source::{self, Source},
+    clean::{Action, Cleaner, Operator, OperatorSpec},
+    ledger::{MixedDomain, Record},
+    recipe::Part,
+    source::Source,
     value::{Policy, PolicySpec, inbox::Inbox, policy},
 };
 use std::{
     collections::VecDeque,
+    fmt,
+    ops::Range,
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU32, AtomicU64},
     },
     time::Duration,
@@ -28,12 +36,6 @@ use std::{
 
 /// How long a draw bears that a trainer reports nothing at all before the missing reports count as "no signal".
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Bytes of values a row: its trajectory, its class and its verdict.
-const VALUE_BYTES: u64 = 32 + 4 + 1;
-
-/// Bytes of memory a row that a duplicate index takes while the first pass lasts: key, visit and the map's slack.
-const INDEX_BYTES: u64 = 40;
 
 impl Recipe {
     /// Opens the stream: makes the plan, checks what can be checked, reads no block yet.
@@ -48,7 +50,6 @@ impl Recipe {
 }
 
 /// A stream that is about to be opened: the recipe, and what is a matter of this run alone.
-#[derive(Debug)]
 #[must_use]
 pub struct StreamBuilder {
     recipe: Recipe,
@@ -56,13 +57,41 @@ pub struct StreamBuilder {
     policy: Option<Arc<dyn Policy>>,
     resume: Option<State>,
     folder: Option<PathBuf>,
+    quarantine: Option<PathBuf>,
+    transforms: Vec<Arc<dyn Transform>>,
+    pack: Option<Packing>,
+    bucket: Option<Buckets>,
+    pad_tail: bool,
     patience: Duration,
     before_read: Option<BeforeRead>,
+    operators: Vec<(Box<dyn Operator>, Action)>,
+    evaluation: Option<Part>,
+}
+
+impl fmt::Debug for StreamBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamBuilder").field("recipe", &self.recipe).finish_non_exhaustive()
+    }
 }
 
 impl StreamBuilder {
     pub(super) const fn new(recipe: Recipe) -> Self {
-        Self { recipe, source: None, policy: None, resume: None, folder: None, patience: PATIENCE, before_read: None }
+        Self {
+            recipe,
+            source: None,
+            policy: None,
+            resume: None,
+            folder: None,
+            quarantine: None,
+            transforms: Vec::new(),
+            pack: None,
+            bucket: None,
+            pad_tail: false,
+            patience: PATIENCE,
+            before_read: None,
+            operators: Vec::new(),
+            evaluation: None,
+        }
     }
 
     /// Goes on from `state`: the batches after it are byte for byte those of the run that it was taken from.
@@ -78,9 +107,57 @@ impl StreamBuilder {
         self
     }
 
+    /// Writes what is set aside, rows and blocks, to [`QUARANTINE`](super::QUARANTINE) in `folder`; without this call, to
+    /// the folder that the run is recorded in, where it is. With [`resume`](Self::resume), the folder of the run that the
+    /// state was taken from.
+    pub fn quarantine(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.quarantine = Some(folder.into());
+        self
+    }
+
+    /// Leads the rows of every batch through `transform`, after the transforms that were given before.
+    pub fn transform(mut self, transform: Arc<dyn Transform>) -> Self {
+        self.transforms.push(transform);
+        self
+    }
+
+    /// Packs rows into slots of a fixed length, after all transforms.
+    pub fn pack(mut self, packing: Packing) -> Self {
+        self.pack = Some(packing);
+        self
+    }
+
+    /// Makes batches of rows of like length, after all transforms.
+    pub fn bucket(mut self, buckets: Buckets) -> Self {
+        self.bucket = Some(buckets);
+        self
+    }
+
+    /// Where this is one rank of several and the run ends with a round that has no batch for it, hands over
+    /// [padding](super::Batch::padding) in its place, so that every rank gets equally many batches.
+    pub const fn pad_tail(mut self, pad_tail: bool) -> Self {
+        self.pad_tail = pad_tail;
+        self
+    }
+
+    /// Reads `part` for validation: in plan order, once each, with weight 1 and no way back; as a pass of
+    /// [`Evaluation`](super::Evaluation). The policy, shares, epochs and, unless the recipe's `[split]` says `clean =
+    /// true`, the cleaning of the recipe are set aside.
+    pub const fn evaluation(mut self, part: Part) -> Self {
+        self.evaluation = Some(part);
+        self
+    }
+
     /// Reads from `source` instead of the recipe's `[dataset]`.
     pub fn source(mut self, source: Arc<dyn Source>) -> Self {
         self.source = Some(source);
+        self
+    }
+
+    /// One more cleaning operator, behind those of the recipe. Its name, version and options are part of the stream's
+    /// identity.
+    pub fn operator(mut self, operator: Box<dyn Operator>, action: Action) -> Self {
+        self.operators.push((operator, action));
         self
     }
 
@@ -111,54 +188,81 @@ impl StreamBuilder {
     /// As [`Recipe::open`]; [`Error::State`] where the state is of other data or another recipe, with what differs;
     /// [`Error::Ledger`] where the folder holds another run.
     pub fn open(self) -> Result<Stream> {
-        let recipe = self.recipe;
+        let mut recipe = self.recipe;
         recipe.validate()?;
         let memory = recipe.stream.memory.0;
         let block_limit = self.resume.as_ref().map_or(memory / 4, |state| state.block_limit);
         let source = match self.source {
             Some(source) => source,
-            None => source::open(&source_options(&recipe, block_limit)?)?,
+            None => data::source(&recipe, block_limit)?,
         };
         let plan = source.plan();
-        let cleaner = Cleaner::new(&operators(&recipe), &plan.schema)?;
+        let parting = Parting::of(&recipe, self.evaluation.unwrap_or_default(), &plan.schema)?;
+        // What is kept out of training teaches no operator either.
+        let learning = Parting::of(&recipe, Part::Train, &plan.schema)?;
+        let plan_order = self.evaluation.is_some();
+        if plan_order {
+            recipe = as_evaluation(recipe);
+        }
+        let mut cleaner = Cleaner::new(&operators(&recipe), &plan.schema)?;
+        for (operator, action) in self.operators {
+            cleaner = cleaner.with_operator(operator, action)?;
+        }
+        cleaner.check_budgets(plan.rows())?;
+        if cleaner.settles_in_plan_order() && !plan_order {
+            return Err(Error::recipe(
+                "`order` = \"plan\" is not in this version's stream: curate the data first (`arable curate` settles \
+                 duplicates in plan order), or use `order` = \"stream\"",
+            ));
+        }
+        match &self.resume {
+            Some(state) if !state.fits.is_empty() => {
+                cleaner.fit(state.fits.iter().map(|fit| fit.clone().into_vec()).collect())?;
+            }
+            _ => survey::fit(
+                &mut cleaner,
+                source.as_ref(),
+                recipe.seed,
+                recipe.stream.threads as usize,
+                memory / 4,
+                recipe.stream.on_bad_block,
+                learning.as_ref(),
+            )?,
+        }
         let policy = match self.policy {
             Some(chosen) => chosen,
             None => policy(&PolicySpec { name: recipe.policy.name.clone(), options: recipe.policy.options.clone() })?,
         };
         if policy.reads_signals() && recipe.world > 1 {
             return Err(Error::recipe(format!(
-                "policy `{}` acts on what training says, and this version brings the signals of one rank only to its \
-                 draws: use `uniform` with world = {}, or world = 1",
+                "policy `{}` acts on what training says, and what is said to another process does not come to the draws of \
+                 this one: deal one stream to the ranks of one process (`Stream::ranks`), or use `uniform` with world = \
+                 {}",
                 policy.name(),
                 recipe.world
             )));
         }
-        let label = match &recipe.dataset.label {
-            None => None,
-            Some(name) => Some(plan.schema.index_of(name).map_err(|_| {
-                let columns: Vec<_> = plan.schema.fields().iter().map(|field| format!("`{}`", field.name())).collect();
-                Error::recipe(format!(
-                    "[dataset] label: no column `{name}` is carried; there are {}",
-                    columns.join(", ")
-                ))
-            })?),
-        };
-        let budget = memory.saturating_sub(beside(plan, cleaner.remembers()));
+        let label = data::label(&recipe, plan)?;
+        let sharing = Sharing::of(&recipe, source.as_ref(), plan_order)?;
+        let budget = Budget::new(&recipe, source.as_ref(), cleaner.index_bytes(plan.rows()));
         let window = match (&self.resume, recipe.stream.window) {
             (Some(state), _) => state.window,
             (None, Some(window)) => window,
-            (None, None) => derived_window(plan, budget),
+            (None, None) => budget.window(),
         };
-        let spare = check_memory(&recipe, plan, window, cleaner.remembers())?;
+        let windows = sharing.windows(plan, window);
+        let spare = budget.check(&windows, sharing.open_bytes(plan, &windows))?;
         let keep_in_memory = plan.blocks.iter().map(|block| block.decoded_bytes).sum::<u64>() <= spare;
 
+        let finish = Finish::new(self.transforms, self.pack, self.bucket, &plan.schema, recipe.seed)?;
         let begun = State {
             plan: plan.hash(),
-            recipe: identity(&recipe, window, &cleaner, policy.as_ref()),
+            recipe: identity(&recipe, window, &cleaner, policy.as_ref(), &finish, self.evaluation, &source.in_order()),
             window,
             block_limit,
             next_batch: 0,
             trained: 0,
+            fits: cleaner.fits().iter().map(|fit| serde_bytes::ByteBuf::from(fit.as_slice())).collect(),
             opening: None,
         };
         let begun = match self.resume {
@@ -169,7 +273,7 @@ impl StreamBuilder {
             }
         };
         let rows = block_rows(plan);
-        let (start, visits, classes, reports) = begun.start(&rows)?;
+        let (start, visits, classes, reports) = begun.start(&rows, &sharing.parts, &cleaner)?;
 
         let inbox = Inbox::new(start.applied, self.patience);
         restore(&inbox, start.applied, begun.next_batch, reports)?;
@@ -183,7 +287,7 @@ impl StreamBuilder {
                 )));
             }
             Some(folder) => Some(match &begun.opening {
-                None => Recorder::begin(folder, &opened(&recipe, &begun, plan, window))?,
+                None => Recorder::begin(folder, &opened(&recipe, &begun, plan, &sharing))?,
                 Some(opening) => {
                     let head = opening.head.ok_or_else(|| {
                         Error::recipe(
@@ -195,21 +299,33 @@ impl StreamBuilder {
             }),
         };
 
+        let quarantine = match self.quarantine.as_ref().or(self.folder.as_ref()) {
+            None => None,
+            Some(folder) if begun.opening.is_some() => Some(Quarantine::resume(folder, begun.next_batch)?),
+            Some(folder) => Some(Quarantine::begin(folder)?),
+        };
+
         let meters = Arc::new(Meters::default());
         let label = label.filter(|_| policy.reads_signals());
         let work = Work {
             source,
             cleaner: Arc::new(cleaner),
             label,
+            parting,
             meters: Arc::clone(&meters),
             before_read: self.before_read,
         };
         let shared = Arc::new(Shared {
             work: Arc::new(work),
             policy,
+            finish,
             settings: Settings {
                 seed: recipe.seed,
                 window,
+                schedules: sharing.schedules(recipe.seed, &windows, plan_order),
+                parts: sharing.parts,
+                exhausted: sharing.exhausted,
+                plan_order,
                 batch_size: recipe.batch.size as usize,
                 drop_last: recipe.batch.drop_last,
                 feedback_lag: u64::from(recipe.stream.feedback_lag),
@@ -217,7 +333,8 @@ impl StreamBuilder {
                 on_bad_row: recipe.stream.on_bad_row,
                 rank: u64::from(recipe.rank),
                 world: u64::from(recipe.world),
-                budget,
+                threads: recipe.stream.threads as usize,
+                budget: budget.for_blocks(),
                 keep_in_memory,
             },
             inbox: Arc::new(inbox),
@@ -227,6 +344,7 @@ impl StreamBuilder {
             epochs: AtomicU32::new(recipe.epochs),
             handed_batches: AtomicU64::new(begun.next_batch),
             handed_rows: AtomicU64::new(begun.trained),
+            end: OnceLock::new(),
             meters,
         });
         let threads = recipe.stream.threads as usize;
@@ -238,28 +356,24 @@ impl StreamBuilder {
             idle: Some(Box::new(assembler)),
             queue: None,
             recorder,
+            quarantine,
             head: begun.opening.as_ref().and_then(|opening| opening.head),
             thread: None,
             mark: None,
             ended: false,
             registered: begun.next_batch,
+            by_domain: Vec::new(),
+            spoilt: begun.opening.iter().flat_map(|opening| opening.spoilt.iter().copied()).collect(),
+            lost: 0,
+            barren_since: None,
+            pad_tail: self.pad_tail,
+            spare: None,
             begun,
         })
     }
 }
 
-fn source_options(recipe: &Recipe, block_limit: u64) -> Result<source::Options> {
-    let dataset = &recipe.dataset;
-    Ok(source::Options {
-        url: dataset.url.clone(),
-        format: dataset.format.as_deref().map(str::parse).transpose()?,
-        columns: dataset.columns.clone(),
-        manifest: dataset.manifest.as_ref().map(PathBuf::from),
-        block_limit,
-    })
-}
-
-fn operators(recipe: &Recipe) -> Vec<OperatorSpec> {
+pub(super) fn operators(recipe: &Recipe) -> Vec<OperatorSpec> {
     recipe
         .clean
         .iter()
@@ -268,12 +382,38 @@ fn operators(recipe: &Recipe) -> Vec<OperatorSpec> {
 }
 
 /// The identity of what decides emission: the recipe's, with what it leaves to versions of operators and policies.
-fn identity(recipe: &Recipe, window: u32, cleaner: &Cleaner, policy: &dyn Policy) -> crate::Hash {
-    let parts = [recipe.identity(window), cleaner.fingerprint(), crate::Hash::of(policy.fingerprint().as_bytes())];
+fn identity(
+    recipe: &Recipe,
+    window: u32,
+    cleaner: &Cleaner,
+    policy: &dyn Policy,
+    finish: &Finish,
+    evaluation: Option<Part>,
+    in_order: &[Range<u32>],
+) -> crate::Hash {
+    let of = |text: &str| crate::Hash::of(text.as_bytes());
+    let mut parts = vec![recipe.identity(window), cleaner.fingerprint(), of(&policy.fingerprint())];
+    parts.extend(finish.fingerprints().iter().map(|text| of(text)));
+    parts.extend(evaluation.map(|part| of(&format!("evaluation of {}", part.name()))));
+    if !in_order.is_empty() {
+        parts.push(of(&format!("in order: {in_order:?}")));
+    }
     crate::Hash::of_hashes(&parts)
 }
 
-fn opened(recipe: &Recipe, begun: &State, plan: &Plan, window: u32) -> Record {
+/// The recipe of one pass over the data for validation: nothing is drawn, and nothing cleaned unless it says so.
+fn as_evaluation(recipe: Recipe) -> Recipe {
+    let clean = if recipe.split.clean { recipe.clean } else { Vec::new() };
+    Recipe { clean, epochs: 1, policy: crate::recipe::Policy::default(), ..recipe }.drop_last(false)
+}
+
+fn opened(recipe: &Recipe, begun: &State, plan: &Plan, sharing: &Sharing) -> Record {
+    let domains = plan.domains.iter().zip(&sharing.parts);
+    let domains = domains.map(|(domain, &share)| MixedDomain {
+        name: domain.name.clone(),
+        first_block: domain.blocks.start,
+        share,
+    });
     Record::Opened {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         plan: begun.plan,
@@ -281,52 +421,9 @@ fn opened(recipe: &Recipe, begun: &State, plan: &Plan, window: u32) -> Record {
         seed: recipe.seed,
         rows: plan.rows(),
         blocks: plan.blocks.len() as u64,
-        window,
+        window: begun.window,
+        domains: domains.collect(),
     }
-}
-
-/// Bytes that values and duplicate index take beside the blocks.
-fn beside(plan: &Plan, remembers: bool) -> u64 {
-    let row = VALUE_BYTES + if remembers { INDEX_BYTES } else { 0 };
-    plan.rows().saturating_mul(row)
-}
-
-/// As many blocks as half of what is left for blocks holds: the other half is for those on their way.
-fn derived_window(plan: &Plan, budget: u64) -> u32 {
-    let largest = largest_block(plan).max(1);
-    let fit = (budget.saturating_sub(largest).min(budget / 2) / largest).max(1);
-    let all = plan.blocks.len().max(1) as u64;
-    u32::try_from(fit.min(all)).unwrap_or(u32::MAX)
-}
-
-fn largest_block(plan: &Plan) -> u64 {
-    plan.blocks.iter().map(|block| block.decoded_bytes).max().unwrap_or(0)
-}
-
-/// Refuses a recipe that would need more memory than its budget, with the arithmetic; else, the bytes that are to spare.
-fn check_memory(recipe: &Recipe, plan: &Plan, window: u32, remembers: bool) -> Result<u64> {
-    let budget = recipe.stream.memory.0;
-    let largest = largest_block(plan);
-    let open = largest.saturating_mul(u64::from(window).min(plan.blocks.len() as u64));
-    let values = plan.rows().saturating_mul(VALUE_BYTES);
-    let index = if remembers { plan.rows().saturating_mul(INDEX_BYTES) } else { 0 };
-    let need = open.saturating_add(largest).saturating_add(values).saturating_add(index);
-    if need <= budget {
-        return Ok(budget - need);
-    }
-    let size = |bytes: u64| crate::recipe::ByteSize(bytes).to_string();
-    let index = if remembers { format!(" + duplicate index {}", size(index)) } else { String::new() };
-    Err(Error::recipe(format!(
-        "[stream] memory = \"{}\" is too little: an open window of {window} blocks of up to {} ({}) + one block on its way \
-         + values of {} rows {}{index} = {}; give more memory{}",
-        size(budget),
-        size(largest),
-        size(open),
-        plan.rows(),
-        size(values),
-        size(need),
-        if window > 1 { ", or a smaller window" } else { "" },
-    )))
 }
 
 fn check_state(state: &State, now: &State, plan: &Plan) -> Result<()> {

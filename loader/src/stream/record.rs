@@ -1,5 +1,6 @@
 //! Where a run is written down: a folder with its ledger and its feedback log.
 
+use super::quarantine::SetAside;
 use crate::{
     Hash, Report, Result,
     ledger::{FeedbackWriter, Ledger, Record},
@@ -24,6 +25,8 @@ pub(super) struct Recorder {
 pub(super) enum Entry {
     /// A decision.
     Decision(Record),
+    /// Rows or a block were set aside: for the quarantine, not for the ledger.
+    SetAside(SetAside),
     /// These reports entered the values, in batch order.
     Feedback(Vec<Report>),
 }
@@ -53,6 +56,7 @@ impl Recorder {
             match entry {
                 Entry::Decision(record) => self.ledger.append(&record)?,
                 Entry::Feedback(reports) => self.feedback(&reports)?,
+                Entry::SetAside(_) => {}
             }
         }
         self.ledger.flush()?;

@@ -4,19 +4,20 @@
 //! policy's parameters, and what the first passes decided. Never a row of data. Equal streams give equal bytes.
 
 use super::{
-    assemble::{Again, Mark, Shared, Start, lock},
-    visits::{Visit, Visits},
+    domains::Standing,
+    shared::{Again, Mark, Shared, Start, lock},
+    visits::{Kept, Visit, Visits},
 };
 use crate::{
-    Error, Hash, Keep, Report, Result,
-    clean::Memory,
+    Error, Hash, Keep, Position, Report, Result,
+    clean::{Cleaner, Cuts},
     ledger::Account,
     value::{Classes, Parameters, Table},
 };
-use std::{fmt, io::Write, path::Path, sync::Arc};
+use std::{collections::BTreeSet, fmt, io::Write, path::Path, sync::Arc};
 
 /// First bytes of a state's file; the digit is the format's version.
-const MAGIC: &[u8; 16] = b"arable state  1\n";
+const MAGIC: &[u8; 16] = b"arable state  4\n";
 
 /// The most batches between the newest report in the values and the next batch: a window's, and the feedback lag.
 const MOST_PENDING: u64 = 1 << 32;
@@ -32,6 +33,8 @@ pub struct State {
     pub(super) block_limit: u64,
     pub(super) next_batch: u64,
     pub(super) trained: u64,
+    /// What the cleaning operators' surveys came to; empty where there are none.
+    pub(super) fits: Vec<serde_bytes::ByteBuf>,
     pub(super) opening: Option<OpeningState>,
 }
 
@@ -40,6 +43,7 @@ pub(super) struct OpeningState {
     pub(super) epoch: u32,
     pub(super) window: u32,
     pub(super) offset: u64,
+    pub(super) within: u64,
     pub(super) first_batch: u64,
     pub(super) applied: u64,
     pub(super) draw: Hash,
@@ -48,7 +52,12 @@ pub(super) struct OpeningState {
     table: Vec<u8>,
     #[serde(with = "serde_bytes")]
     parameters: Vec<u8>,
+    pub(super) standings: Vec<Standing>,
+    /// Bits of what the policy remembers of the mixture.
+    mixture: Vec<u64>,
     visits: Vec<VisitState>,
+    /// Rows that a transform could not take, in order, each once.
+    pub(super) spoilt: Vec<Position>,
     #[serde(with = "serde_bytes")]
     memory: Vec<u8>,
     /// As bytes, so that a NaN in a report is equal to itself.
@@ -62,6 +71,11 @@ struct VisitState {
     hashes: Vec<[u8; 32]>,
     #[serde(with = "serde_bytes")]
     keep: Vec<u8>,
+    /// Factors on target weights; empty where all are 1. As bits, so that what is equal is equal.
+    weights: Vec<u32>,
+    /// By score, as bits: NaN among them.
+    scores: Vec<Vec<u32>>,
+    cuts: Cuts,
     account: Account,
     fault: Option<String>,
     classes: Option<Vec<u32>>,
@@ -75,7 +89,7 @@ impl State {
         self.next_batch
     }
 
-    /// Rows handed over so far, presentations counted.
+    /// Rows handed over to all ranks so far, presentations counted.
     #[must_use]
     pub const fn trained(&self) -> u64 {
         self.trained
@@ -140,7 +154,14 @@ impl State {
     }
 
     /// The state of a stream that stands at `mark`, with the ledger's head where the run is recorded.
-    pub(super) fn at(mark: &Mark, template: &Self, shared: &Shared, trained: u64, head: Option<Hash>) -> Result<Self> {
+    /// `spoilt` are the rows that transforms could not take, and `lost` how many presentations that cost.
+    pub(super) fn at(
+        mark: &Mark,
+        template: &Self,
+        shared: &Shared,
+        (spoilt, lost): (&BTreeSet<Position>, u64),
+        head: Option<Hash>,
+    ) -> Result<Self> {
         let opening = &mark.opening;
         let visits = lock(&shared.visits);
         let prefix = visits.prefix(opening.visits);
@@ -155,18 +176,22 @@ impl State {
         reports.retain(|report| !report.rows.is_empty());
         Ok(Self {
             next_batch: mark.next_batch,
-            trained,
+            trained: mark.drawn - lost.min(mark.drawn),
             opening: Some(OpeningState {
                 epoch: opening.epoch,
                 window: opening.window,
                 offset: mark.offset as u64,
+                within: mark.within,
                 first_batch: opening.first_batch,
                 applied: opening.applied,
                 draw: opening.draw,
                 head,
                 table: opening.table.to_bytes(),
                 parameters: opening.parameters.to_bytes(),
+                standings: opening.standings.clone(),
+                mixture: opening.memory.iter().map(|value| value.to_bits()).collect(),
                 visits,
+                spoilt: spoilt.iter().copied().collect(),
                 memory,
                 reports: postcard::to_stdvec(&reports).map_err(unwritable)?,
             }),
@@ -174,20 +199,32 @@ impl State {
         })
     }
 
-    /// What the sequencer goes on from, and what the first passes had found. `block_rows` are those of the plan.
-    pub(super) fn start(&self, block_rows: &[u32]) -> Result<(Start, Visits, Classes, Vec<Report>)> {
-        let mut visits = Visits::new(block_rows.len());
+    /// What the sequencer goes on from, and what the first passes had found. `block_rows` are those of the plan, `parts` the
+    /// shares of its domains.
+    pub(super) fn start(
+        &self,
+        block_rows: &[u32],
+        parts: &[u64],
+        cleaner: &Cleaner,
+    ) -> Result<(Start, Visits, Classes, Vec<Report>)> {
+        let mut visits = Visits::new(block_rows.len(), cleaner.memory());
         let mut classes = Classes::new(block_rows);
         let Some(opening) = &self.opening else {
             let start = Start {
                 table: Table::new(block_rows),
                 parameters: Arc::new(Parameters::default()),
+                standings: parts.iter().copied().map(Standing::new).collect(),
+                memory: Arc::new([]),
                 applied: 0,
                 next_batch: self.next_batch,
+                trained: self.trained,
                 again: None,
             };
             return Ok((start, visits, classes, Vec::new()));
         };
+        if let Some(row) = opening.spoilt.iter().find(|row| row.row >= rows_of(block_rows, row.block)) {
+            return Err(Error::State(format!("it speaks of row {row}, which the plan does not have")));
+        }
         for visit in &opening.visits {
             let rows = block_rows.get(visit.block as usize).ok_or_else(|| {
                 Error::State(format!("it speaks of block {}, which the plan does not have", visit.block))
@@ -199,7 +236,7 @@ impl State {
             visits.push(visit);
         }
         if !opening.memory.is_empty() {
-            visits.memory = Memory::from_bytes(&opening.memory)?;
+            visits.memory = cleaner.restore(&opening.memory)?;
         }
         // One slot is kept for each of these batches, so a damaged number must not ask for more than there can be.
         let pending = self.next_batch.saturating_sub(opening.applied);
@@ -212,19 +249,27 @@ impl State {
         let start = Start {
             table: Table::from_bytes(block_rows, &opening.table)?,
             parameters: Arc::new(Parameters::from_bytes(&opening.parameters)?),
+            standings: opening.standings.clone(),
+            memory: opening.mixture.iter().map(|&bits| f64::from_bits(bits)).collect(),
             applied: opening.applied,
             next_batch: self.next_batch,
+            trained: self.trained,
             again: Some(Again {
                 epoch: opening.epoch,
                 window: opening.window,
                 first_batch: opening.first_batch,
                 offset: usize::try_from(opening.offset).unwrap_or(usize::MAX),
+                within: opening.within,
                 draw: opening.draw,
             }),
         };
         let reports = postcard::from_bytes(&opening.reports).map_err(unreadable)?;
         Ok((start, visits, classes, reports))
     }
+}
+
+fn rows_of(block_rows: &[u32], block: u32) -> u32 {
+    block_rows.get(block as usize).copied().unwrap_or(0)
 }
 
 fn unwritable(error: postcard::Error) -> Error {
@@ -241,11 +286,12 @@ impl fmt::Debug for State {
         text.field("plan", &self.plan).field("recipe", &self.recipe).field("window", &self.window);
         text.field("next_batch", &self.next_batch).field("trained", &self.trained);
         if let Some(opening) = &self.opening {
-            let place = (opening.epoch, opening.window, opening.offset);
-            text.field("epoch, window, offset", &place).field("first_batch", &opening.first_batch);
+            let place = (opening.epoch, opening.window, opening.offset, opening.within);
+            text.field("epoch, window, offset, within", &place).field("first_batch", &opening.first_batch);
             text.field("applied", &opening.applied).field("draw", &opening.draw);
             // What is long is shown by its hash: enough to see which part of two states differs.
             text.field("table", &Hash::of(&opening.table)).field("parameters", &Hash::of(&opening.parameters));
+            text.field("standings", &opening.standings);
             text.field("visits", &opening.visits.len()).field("memory", &Hash::of(&opening.memory));
             text.field("reports", &Hash::of(&opening.reports));
         }
@@ -253,12 +299,19 @@ impl fmt::Debug for State {
     }
 }
 
+fn bits(numbers: &[f32]) -> Vec<u32> {
+    numbers.iter().map(|number| number.to_bits()).collect()
+}
+
 impl From<&Visit> for VisitState {
     fn from(visit: &Visit) -> Self {
         Self {
             block: visit.block,
             hashes: visit.hashes.iter().map(|hash| hash.0).collect(),
-            keep: visit.keep.as_bytes().to_vec(),
+            keep: visit.kept.keep.as_bytes().to_vec(),
+            weights: bits(&visit.kept.weights),
+            scores: visit.kept.scores.iter().map(|score| bits(score)).collect(),
+            cuts: visit.kept.cuts.clone(),
             account: visit.account.clone(),
             fault: visit.fault.clone(),
             classes: visit.classes.clone(),
@@ -274,10 +327,21 @@ impl VisitState {
         if self.classes.as_ref().is_some_and(|classes| classes.len() != rows as usize) {
             return Err(wrong("has classes for other rows"));
         }
+        let numbers = self.scores.iter().chain(Some(&self.weights).filter(|weights| !weights.is_empty()));
+        if numbers.map(Vec::len).any(|length| length != rows as usize) {
+            return Err(wrong("has weights or scores for other rows"));
+        }
+        let floats = |bits: &Vec<u32>| bits.iter().map(|&bits| f32::from_bits(bits)).collect::<Vec<f32>>();
+        let kept = Kept {
+            keep,
+            weights: floats(&self.weights),
+            scores: self.scores.iter().map(floats).collect(),
+            cuts: self.cuts.clone(),
+        };
         Ok(Visit {
             block: self.block,
             hashes: self.hashes.iter().map(|&hash| Hash(hash)).collect(),
-            keep: Arc::new(keep),
+            kept: Arc::new(kept),
             account: self.account.clone(),
             fault: self.fault.clone(),
             classes: self.classes.clone(),

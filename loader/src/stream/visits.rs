@@ -1,7 +1,30 @@
 //! What the first pass over each block found. It holds for the whole run.
 
-use crate::{Hash, Keep, clean::Memory, ledger::Account};
-use std::sync::Arc;
+use crate::{
+    Hash, Keep,
+    clean::{Cuts, Memory},
+    ledger::Account,
+};
+use std::{ops::Range, sync::Arc};
+
+/// The rows of a block that are kept, and what cleaning says of them.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) keep: Keep,
+    /// The factor on the target weight of each row of the block; empty where all are 1.
+    pub(super) weights: Vec<f32>,
+    /// By score in the cleaner's order, the number of each row of the block.
+    pub(super) scores: Vec<Vec<f32>>,
+    /// What is taken away from texts because of earlier rows.
+    pub(super) cuts: Cuts,
+}
+
+impl Kept {
+    /// None of `rows` rows.
+    pub(super) fn none(rows: u32) -> Self {
+        Self { keep: Keep::from_fn(rows, |_| false), weights: Vec::new(), scores: Vec::new(), cuts: Cuts::default() }
+    }
+}
 
 /// What the first pass over one block found.
 #[derive(Clone, Debug)]
@@ -9,7 +32,7 @@ pub(super) struct Visit {
     pub(super) block: u32,
     /// Content hashes of the columns that the stream carries; empty where the block could not be read.
     pub(super) hashes: Vec<Hash>,
-    pub(super) keep: Arc<Keep>,
+    pub(super) kept: Arc<Kept>,
     pub(super) account: Account,
     /// Why the block was set aside as a whole, if it was.
     pub(super) fault: Option<String>,
@@ -31,8 +54,9 @@ pub(super) struct Visits {
 }
 
 impl Visits {
-    pub(super) fn new(blocks: usize) -> Self {
-        Self { list: Vec::new(), by_block: vec![None; blocks], memory: Memory::default() }
+    /// Of a plan of `blocks` blocks, with a memory that has seen nothing.
+    pub(super) fn new(blocks: usize, memory: Memory) -> Self {
+        Self { list: Vec::new(), by_block: vec![None; blocks], memory }
     }
 
     pub(super) fn push(&mut self, visit: Visit) {
@@ -56,6 +80,13 @@ impl Visits {
     pub(super) fn account(&self) -> Account {
         let mut sum = Account::default();
         self.list.iter().for_each(|visit| sum += &visit.account);
+        sum
+    }
+
+    /// What became of the rows of those of `blocks` that were visited.
+    pub(super) fn account_of(&self, blocks: Range<u32>) -> Account {
+        let mut sum = Account::default();
+        blocks.filter_map(|block| self.get(block)).for_each(|visit| sum += &visit.account);
         sum
     }
 

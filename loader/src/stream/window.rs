@@ -1,14 +1,23 @@
 //! An open window: its blocks in memory, and the rows that it emits, in order.
 
+use super::domains::Standing;
 use crate::{
     Draw, Error, Hash, Keep, Position, Result,
+    stream::visits::Kept,
     value::{Parameters, Table},
 };
 use arrow::{
-    compute::interleave_record_batch,
-    record_batch::{RecordBatch, RecordBatchOptions},
+    array::{
+        Array, ArrayRef, GenericByteArray, GenericByteBuilder, GenericByteViewArray, RecordBatch, RecordBatchOptions,
+    },
+    compute::interleave,
+    datatypes::{
+        BinaryType, BinaryViewType, ByteArrayType, ByteViewType, DataType, LargeBinaryType, LargeUtf8Type, SchemaRef,
+        StringViewType, Utf8Type,
+    },
+    error::ArrowError,
 };
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 /// What the stream knew when a window was opened: all that its draw follows from.
 #[derive(Debug)]
@@ -21,6 +30,10 @@ pub(super) struct Opening {
     pub(super) applied: u64,
     pub(super) table: Table,
     pub(super) parameters: Arc<Parameters>,
+    /// Where each domain stood, with the shares in force.
+    pub(super) standings: Vec<Standing>,
+    /// What the policy remembered of the mixture.
+    pub(super) memory: Arc<[f64]>,
     /// How many first passes had been made, this window's included.
     pub(super) visits: usize,
     /// BLAKE3 over positions and weights of the draw.
@@ -32,7 +45,7 @@ pub(super) struct Opening {
 pub(super) struct OpenBlock {
     pub(super) block: u32,
     pub(super) data: RecordBatch,
-    pub(super) keep: Arc<Keep>,
+    pub(super) kept: Arc<Kept>,
     /// Whether `data` holds the kept rows only.
     pub(super) kept_only: bool,
 }
@@ -49,16 +62,18 @@ pub(super) struct OpenWindow {
 
 impl OpenWindow {
     pub(super) fn new(opening: Opening, blocks: Vec<OpenBlock>, draw: Draw) -> Result<Self> {
-        let mut slots = HashMap::with_capacity(blocks.len());
+        let mut slots = Vec::with_capacity(blocks.len());
         let mut ranks = Vec::with_capacity(blocks.len());
         let mut data = Vec::with_capacity(blocks.len());
         for (slot, block) in (0_u32..).zip(blocks) {
-            slots.insert(block.block, slot);
-            ranks.push(block.kept_only.then(|| rank(&block.keep)));
+            slots.push((block.block, slot));
+            ranks.push(block.kept_only.then(|| rank(&block.kept.keep)));
             data.push(block.data);
         }
+        slots.sort_unstable();
         let place = |position: Position| {
-            let &slot = slots.get(&position.block)?;
+            let at = slots.binary_search_by_key(&position.block, |(block, _)| *block).ok()?;
+            let &(_, slot) = slots.get(at)?;
             let row = match ranks.get(slot as usize)? {
                 Some(rank) => *rank.get(position.row as usize)?,
                 None => position.row,
@@ -90,12 +105,33 @@ fn rank(keep: &Keep) -> Vec<u32> {
 pub(super) struct Part {
     pub(super) window: Arc<OpenWindow>,
     pub(super) range: Range<usize>,
+    /// How many rows of the window's draw are emitted with it.
+    pub(super) end: usize,
 }
 
-/// The rows of `parts`, one after another.
-pub(super) fn gather(parts: &[Part]) -> Result<RecordBatch> {
+impl Part {
+    /// The rows in `range` of the draw of `window`.
+    pub(super) fn new(window: &Arc<OpenWindow>, range: Range<usize>) -> Self {
+        Self { window: Arc::clone(window), end: range.end, range }
+    }
+
+    /// The same rows in columns of `schema`, without the blocks of their window.
+    pub(super) fn detached(self, schema: &SchemaRef) -> Result<Self> {
+        let end = self.end;
+        let data = gather(std::slice::from_ref(&self), schema)?;
+        let draw: Draw = self.window.draw[self.range].to_vec();
+        let places = (0..).take(draw.len()).map(|row| (0, row)).collect();
+        let range = 0..draw.len();
+        let window = OpenWindow { opening: Arc::clone(&self.window.opening), draw, data: vec![data], places };
+        Ok(Self { window: Arc::new(window), range, end })
+    }
+}
+
+/// The rows of `parts`, one after another, in columns of `schema`. Where the blocks hold views of its texts, these are
+/// written out here, the only time that they are copied.
+pub(super) fn gather(parts: &[Part], schema: &SchemaRef) -> Result<RecordBatch> {
     let mut sources: Vec<&RecordBatch> = Vec::new();
-    let mut places = Vec::new();
+    let mut places = Vec::with_capacity(parts.iter().map(|part| part.range.len()).sum());
     for part in parts {
         let first = sources.len();
         sources.extend(&part.window.data);
@@ -103,12 +139,66 @@ pub(super) fn gather(parts: &[Part]) -> Result<RecordBatch> {
             part.window.places[part.range.clone()].iter().map(|&(slot, row)| (first + slot as usize, row as usize)),
         );
     }
-    let fault = |error: arrow::error::ArrowError| Error::State(format!("rows could not be gathered: {error}"));
-    match sources.first() {
-        Some(source) if source.num_columns() == 0 => {
-            let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
-            RecordBatch::try_new_with_options(source.schema(), Vec::new(), &options).map_err(fault)
-        }
-        _ => interleave_record_batch(&sources, &places).map_err(fault),
+    let columns = schema.fields().iter().enumerate().map(|(index, field)| {
+        let columns: Vec<&dyn Array> = sources.iter().map(|source| source.column(index).as_ref()).collect();
+        column(&columns, &places, field.data_type()).map_err(gather_fault)
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(gather_fault)
+}
+
+/// The values at `places`, each a column and a row there, as `to`.
+fn column(columns: &[&dyn Array], places: &[(usize, usize)], to: &DataType) -> Result<ArrayRef, ArrowError> {
+    if columns.iter().all(|column| column.data_type() == to) {
+        return interleave(columns, places);
     }
+    match to {
+        DataType::Utf8 => written_out::<Utf8Type, StringViewType>(columns, places),
+        DataType::LargeUtf8 => written_out::<LargeUtf8Type, StringViewType>(columns, places),
+        DataType::Binary => written_out::<BinaryType, BinaryViewType>(columns, places),
+        DataType::LargeBinary => written_out::<LargeBinaryType, BinaryViewType>(columns, places),
+        _ => interleave(columns, places),
+    }
+}
+
+/// A column of texts, or of binary values, in one of two forms.
+enum Texts<'a, T: ByteArrayType, V: ByteViewType> {
+    Plain(&'a GenericByteArray<T>),
+    Views(&'a GenericByteViewArray<V>),
+}
+
+impl<'a, T: ByteArrayType, V: ByteViewType<Native = T::Native>> Texts<'a, T, V> {
+    fn get(&self, row: usize) -> Option<&'a T::Native> {
+        match *self {
+            Self::Plain(column) => column.is_valid(row).then(|| column.value(row)),
+            Self::Views(column) => column.is_valid(row).then(|| column.value(row)),
+        }
+    }
+}
+
+fn written_out<T: ByteArrayType, V: ByteViewType<Native = T::Native>>(
+    columns: &[&dyn Array],
+    places: &[(usize, usize)],
+) -> Result<ArrayRef, ArrowError> {
+    let texts = columns.iter().map(|column| {
+        let any = column.as_any();
+        let views = any.downcast_ref().map(Texts::<T, V>::Views);
+        views.or_else(|| any.downcast_ref().map(Texts::Plain)).ok_or_else(|| {
+            ArrowError::SchemaError(format!("a column of {} where {} is planned", column.data_type(), T::DATA_TYPE))
+        })
+    });
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    let picked: Vec<Option<&T::Native>> = places.iter().map(|&(column, row)| texts[column].get(row)).collect();
+    let bytes = picked.iter().flatten().map(|value| AsRef::<[u8]>::as_ref(*value).len()).sum();
+    let mut builder = GenericByteBuilder::<T>::with_capacity(picked.len(), bytes);
+    for value in picked {
+        builder.append_option(value);
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+/// What it is where arrow cannot put rows together that belong together.
+pub(super) fn gather_fault(error: ArrowError) -> Error {
+    Error::State(format!("rows could not be gathered: {error}"))
 }

@@ -1,18 +1,19 @@
-//! Workers: read, verify, decode and judge blocks in any order, and hand them over in the order of their tickets.
+//! Workers: read, verify, decode and judge blocks in any order, and hand them over as they are asked for.
 //!
-//! A ticket takes its decoded size from a byte budget when it is issued. The head ticket, the one that the consumer waits
-//! for, is always issued, so that the reorder ring cannot deadlock however small the budget is.
+//! A ticket goes to the workers once what it needs is on this machine ([`Source::fetch`]), so that none of them waits for
+//! a network. It takes its decoded size from a byte budget when it is issued (`intake`). The ticket that the consumer waits
+//! for is always issued, so that the reorder ring cannot deadlock however small the budget is.
 
-use super::{classes, meters::Meters};
+use super::{classes, meters::Meters, split::Parting, visits::Kept};
 use crate::{
-    Error, Hash, Keep, Result,
+    Error, Hash, Result,
     clean::{Cleaner, Judged},
-    source::{BadRow, Request, Source},
+    source::{BadRow, Ready, Request, Source},
 };
 use arrow::record_batch::RecordBatch;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
@@ -25,6 +26,8 @@ pub(super) struct Work {
     pub(super) cleaner: Arc<Cleaner>,
     /// Index of the label's column, where its classes are wanted.
     pub(super) label: Option<usize>,
+    /// Which rows are of other parts of the data, where some are kept out.
+    pub(super) parting: Option<Parting>,
     pub(super) meters: Arc<Meters>,
     /// Called before each block is read; tests inject delays here.
     pub(super) before_read: Option<BeforeRead>,
@@ -45,7 +48,7 @@ impl std::fmt::Debug for BeforeRead {
 pub(super) struct Ticket {
     pub(super) block: u32,
     /// The rows that its first pass kept; `None` where this is the first pass.
-    pub(super) keep: Option<Arc<Keep>>,
+    pub(super) kept: Option<Arc<Kept>>,
     /// Content hashes where they are known.
     pub(super) expected: Vec<Hash>,
 }
@@ -54,7 +57,14 @@ pub(super) struct Ticket {
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The first pass: all rows, judged as far as that depends on the block alone.
-    First { data: RecordBatch, judged: Judged, hashes: Vec<Hash>, bad: Vec<BadRow>, classes: Option<Vec<u32>> },
+    First {
+        judged: Box<Judged>,
+        hashes: Vec<Hash>,
+        bad: Vec<BadRow>,
+        /// How many rows are of other parts of the data; they were not judged.
+        held_out: u32,
+        classes: Option<Vec<u32>>,
+    },
     /// A later pass: the kept rows.
     Again { data: RecordBatch },
 }
@@ -62,11 +72,14 @@ pub(super) enum Outcome {
 /// A pool of worker threads with a reorder ring.
 #[derive(Debug)]
 pub(super) struct Workers {
-    tickets: Option<Sender<(u64, Ticket)>>,
+    work: Arc<Work>,
+    /// Fetches hold it weakly: workers end when this is dropped, whatever is still under way.
+    tickets: Option<Arc<Sender<(u64, Ticket)>>>,
     results: Receiver<(u64, Result<Outcome>)>,
     ring: BTreeMap<u64, Result<Outcome>>,
+    /// Tickets whose blocks nobody wants any more.
+    discarded: BTreeSet<u64>,
     issued: u64,
-    taken: u64,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -89,32 +102,50 @@ impl Workers {
                 .map_err(Error::io("start", format!("worker thread {index}")))
         };
         let threads = (0..threads.max(1)).map(spawn).collect::<Result<_>>()?;
-        Ok(Self { tickets: Some(tickets), results, ring: BTreeMap::new(), issued: 0, taken: 0, threads })
+        Ok(Self {
+            work: Arc::clone(work),
+            tickets: Some(Arc::new(tickets)),
+            results,
+            ring: BTreeMap::new(),
+            discarded: BTreeSet::new(),
+            issued: 0,
+            threads,
+        })
     }
 
-    pub(super) fn issue(&mut self, ticket: Ticket) {
+    /// Has a block read; its ticket's number.
+    pub(super) fn issue(&mut self, ticket: Ticket) -> u64 {
+        let number = self.issued;
         if let Some(tickets) = &self.tickets {
-            // Workers end only when this sender is dropped, so there is always a receiver.
-            drop(tickets.send((self.issued, ticket)));
+            let (block, tickets) = (ticket.block, Arc::downgrade(tickets));
+            let ready = Ready::new(move || {
+                // Where the sender is gone, so is whoever asked.
+                drop(tickets.upgrade().map(|tickets| tickets.send((number, ticket))));
+            });
+            self.work.source.fetch(block, ready);
             self.issued += 1;
         }
+        number
     }
 
-    /// How many tickets are issued and not yet taken.
-    pub(super) const fn outstanding(&self) -> u64 {
-        self.issued - self.taken
-    }
-
-    /// Waits for the block of the oldest ticket that was not taken yet.
-    pub(super) fn take(&mut self) -> Result<Outcome> {
+    /// Waits for the block of the ticket `wanted`, which is taken once.
+    pub(super) fn take(&mut self, wanted: u64) -> Result<Outcome> {
         loop {
-            if let Some(outcome) = self.ring.remove(&self.taken) {
-                self.taken += 1;
+            if let Some(outcome) = self.ring.remove(&wanted) {
                 return outcome;
             }
             let (number, outcome) =
                 self.results.recv().map_err(|_| Error::State("the worker threads have ended".into()))?;
-            self.ring.insert(number, outcome);
+            if !self.discarded.remove(&number) {
+                self.ring.insert(number, outcome);
+            }
+        }
+    }
+
+    /// Gives up the block of the ticket `number`, read or not.
+    pub(super) fn discard(&mut self, number: u64) {
+        if self.ring.remove(&number).is_none() {
+            self.discarded.insert(number);
         }
     }
 }
@@ -145,10 +176,17 @@ impl Work {
 
     fn process(&self, ticket: &Ticket) -> Result<Outcome> {
         let plan = self.source.plan();
-        let request = Request { block: ticket.block, rows: ticket.keep.as_deref(), expected: &ticket.expected };
-        let decoded = Meters::time(&self.meters.read, || self.source.read(request))?;
+        let request = Request {
+            block: ticket.block,
+            rows: ticket.kept.as_ref().map(|kept| &kept.keep),
+            expected: &ticket.expected,
+        };
+        // Only an operator needs the texts written out before they are gathered.
+        let views = self.cleaner.is_empty();
+        let read = || if views { self.source.read_views(request) } else { self.source.read(request) };
+        let decoded = Meters::time(&self.meters.read, read)?;
         let rows = plan.blocks.get(ticket.block as usize).map_or(0, |block| block.rows);
-        let wanted = ticket.keep.as_ref().map_or(rows, |keep| keep.count());
+        let wanted = ticket.kept.as_ref().map_or(rows, |kept| kept.keep.count());
         if decoded.data.num_rows() as u64 != u64::from(wanted) {
             let what =
                 format!("{} rows where the plan leads to {wanted}: the data changed since", decoded.data.num_rows());
@@ -158,12 +196,22 @@ impl Work {
         self.meters
             .bytes
             .fetch_add(plan.blocks.get(ticket.block as usize).map_or(0, |block| block.bytes), Ordering::Relaxed);
-        if ticket.keep.is_some() {
-            return Ok(Outcome::Again { data: decoded.data });
+        if let Some(kept) = &ticket.kept {
+            let repair = || self.cleaner.repair(decoded.data, &kept.keep, &kept.cuts);
+            return Ok(Outcome::Again { data: Meters::time(&self.meters.clean, repair)? });
         }
         let bad: Vec<u32> = decoded.bad_rows.iter().map(|bad| bad.row).collect();
-        let judged = Meters::time(&self.meters.clean, || self.cleaner.judge(&decoded.data, &bad))?;
-        let classes = self.label.map(|label| classes::of(decoded.data.column(label)));
-        Ok(Outcome::First { data: decoded.data, judged, hashes: decoded.hashes, bad: decoded.bad_rows, classes })
+        let others = match &self.parting {
+            None => Vec::new(),
+            Some(parting) => Meters::time(&self.meters.clean, || parting.others(&decoded.data, &bad))?,
+        };
+        // A bad row of another part is that part's affair.
+        let mine = |row: &u32| others.binary_search(row).is_err();
+        let held_out = others.len() as u32;
+        let not_judged: Vec<u32> = bad.iter().copied().filter(mine).chain(others.iter().copied()).collect();
+        let judged = Meters::time(&self.meters.clean, || self.cleaner.judge(&decoded.data, &not_judged))?;
+        let bad = decoded.bad_rows.into_iter().filter(|bad| mine(&bad.row)).collect();
+        let classes = self.label.map(|label| classes::of(judged.data().column(label)));
+        Ok(Outcome::First { judged: Box::new(judged), hashes: decoded.hashes, bad, held_out, classes })
     }
 }

@@ -29,11 +29,14 @@ pub(crate) struct Inspect {
     /// Rows to profile, from blocks spread over the dataset.
     #[arg(long, default_value_t = 100_000)]
     profile: u64,
+    /// The folder that keeps unpacked text and what is read of remote objects, or "off"; as `[stream] cache`.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<String>,
     /// Read everything and write `_arable_manifest.json` with the content hash of every block beside the data.
     #[arg(long)]
     write_manifest: bool,
     #[command(flatten)]
-    output: Output,
+    pub(crate) output: Output,
 }
 
 impl Inspect {
@@ -67,6 +70,10 @@ impl Inspect {
             columns: None,
             manifest: None,
             block_limit: BLOCK_LIMIT,
+            access: source::Access {
+                cache: self.cache.as_deref().map_or(source::Cache::Unpacked, source::Cache::named),
+                ..source::Access::default()
+            },
         };
         let manifest = if self.write_manifest { Some(source::write_manifest(&options)?) } else { None };
         let source = source::open(&options)?;
@@ -99,6 +106,7 @@ impl Inspect {
         progress.finish();
         let columns = profile.columns();
         let decoded: u64 = plan.blocks.iter().map(|block| block.decoded_bytes).sum();
+        let in_order: u32 = source.in_order().iter().map(|range| range.end - range.start).sum();
         let json = serde_json::json!({
             "url": url,
             "plan": plan.hash(),
@@ -114,6 +122,10 @@ impl Inspect {
             "bad_rows": bad,
             "bad_blocks": faults,
             "columns": columns,
+            "in_order_blocks": in_order,
+            "cache": source.cache_counts().map(|cache| serde_json::json!({
+                "hits": cache.hits, "misses": cache.misses, "hit_bytes": cache.hit_bytes,
+            })),
             "manifest": manifest.as_ref().map(|manifest| manifest.path.clone()),
         });
         let mut text = format!(
@@ -143,6 +155,17 @@ impl Inspect {
             text += &format!("… and {} more\n", count((plan.shards.len() - SHOWN) as u64));
         }
         text += &format!("\nprofile of {} rows\n{}", count(profiled), ColumnProfile::table(&columns));
+        if in_order > 0 {
+            text += &format!(
+                "{} blocks are of compressed text without a cache: each shard is read in order, and a run that goes on \
+                 within one unpacks the way to its place again\n",
+                count(in_order.into())
+            );
+        }
+        if let Some(cache) = source.cache_counts() {
+            let (hits, misses) = (count(cache.hits), count(cache.misses));
+            text += &format!("cache: {hits} hits ({}), {misses} misses\n", bytes(cache.hit_bytes));
+        }
         if bad > 0 {
             text += &format!("{} rows could not be read\n", count(bad));
         }

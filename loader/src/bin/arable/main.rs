@@ -3,7 +3,9 @@
 //!
 //! Exit status: 0 done, 1 the data or the run is at fault, 2 the call or the recipe is wrong.
 
+mod curate;
 mod inspect;
+mod log;
 mod stream;
 
 use arable_loader::{Error, Result, report::ProgressMode};
@@ -25,8 +27,29 @@ struct Cli {
 enum Command {
     /// Shows schema, shards, blocks, rows, bytes, some rows, and a quick profile of the dirt.
     Inspect(inspect::Inspect),
+    /// Cleans and scores a dataset into Parquet, with a verdict on every row and a report.
+    Curate(curate::Curate),
     /// Walks a recipe's stream without a model: rows/s, bytes/s, accounting, where the time went.
     Stream(stream::Walk),
+}
+
+impl Command {
+    const fn output(&self) -> Output {
+        match self {
+            Self::Inspect(inspect) => inspect.output,
+            Self::Curate(curate) => curate.output,
+            Self::Stream(walk) => walk.output,
+        }
+    }
+
+    fn run(self) -> Result<()> {
+        log::start(self.output().quiet)?;
+        match self {
+            Self::Inspect(inspect) => inspect.run(),
+            Self::Curate(curate) => curate.run(),
+            Self::Stream(walk) => walk.run(),
+        }
+    }
 }
 
 /// What every command takes.
@@ -59,11 +82,7 @@ impl Output {
 
 #[expect(clippy::print_stderr, reason = "this is where errors go")]
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Inspect(inspect) => inspect.run(),
-        Command::Stream(walk) => walk.run(),
-    };
-    match result {
+    match Cli::parse().command.run() {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output has heard enough; that is no fault.
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

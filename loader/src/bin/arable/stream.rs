@@ -6,8 +6,8 @@ use arable_loader::{
     clean::content_keys,
     ledger::FeedbackLog,
     report::{
-        Progress, accounting,
-        numbers::{byte_rate, bytes, count, duration, rate},
+        Align, Progress, Table, accounting,
+        numbers::{byte_rate, bytes, count, duration, percent, rate},
     },
     stream::State,
 };
@@ -52,11 +52,20 @@ pub(crate) struct Walk {
     /// they were.
     #[arg(long, value_name = "FILE")]
     feedback: Option<PathBuf>,
-    /// Write the run's ledger and feedback log to this folder.
+    /// Write the run's ledger and feedback log to this folder, and what is set aside.
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
+    /// Write what is set aside (place, reason, bytes) to `quarantine.jsonl` in this folder, in place of that of --record.
+    #[arg(long, value_name = "DIR")]
+    quarantine: Option<PathBuf>,
+    /// Batches that are made ahead, in place of the recipe's. Never changes what is emitted.
+    #[arg(long, value_name = "BATCHES")]
+    prefetch: Option<u32>,
+    /// Walk this part of the data as a validation would: train, valid or holdout, in plan order, once.
+    #[arg(long, value_name = "PART")]
+    part: Option<String>,
     #[command(flatten)]
-    output: Output,
+    pub(crate) output: Output,
 }
 
 impl Walk {
@@ -64,6 +73,9 @@ impl Walk {
         let mut recipe = Recipe::from_toml_file(&self.recipe)?.rank(self.rank, self.world);
         if let Some(threads) = self.threads {
             recipe = recipe.threads(threads);
+        }
+        if let Some(prefetch) = self.prefetch {
+            recipe = recipe.prefetch(prefetch);
         }
         let feedback = self.feedback.as_deref().map(FeedbackLog::read).transpose().map_err(not_there)?;
         let mut builder = Stream::builder(recipe);
@@ -73,13 +85,19 @@ impl Walk {
         if let Some(folder) = &self.record {
             builder = builder.record(folder);
         }
+        if let Some(folder) = &self.quarantine {
+            builder = builder.quarantine(folder);
+        }
+        if let Some(part) = &self.part {
+            builder = builder.evaluation(part.parse()?);
+        }
         let mut stream = builder.open()?;
         let mut hashes = self.hashes.as_deref().map(Lines::create).transpose()?;
         let mut ids = self.ids.as_deref().map(Lines::create).transpose()?;
 
         let start = Instant::now();
         let epochs = u64::from(stream.recipe().epochs);
-        let progress = Progress::new(self.output.progress(), "stream", Some(stream.plan().rows() * epochs), "rows");
+        let progress = Progress::new(self.output.progress(), "stream", Some(stream.length().rows * epochs), "rows");
         let (first_batch, already) = (stream.batches(), stream.trained());
         let mut walked = 0;
         // Content ids are computed where something needs them.
@@ -88,9 +106,9 @@ impl Walk {
             let Some(batch) = stream.next() else { break };
             let batch = batch?;
             walked += 1;
-            progress.advance(batch.len() as u64);
+            progress.advance(batch.presentations());
             if let Some(hashes) = &mut hashes {
-                hashes.line(format_args!("{}\t{}\t{}", batch.number, batch.len(), batch.hash()?))?;
+                hashes.line(format_args!("{}\t{}\t{}", batch.number, batch.positions.len(), batch.hash()?))?;
             }
             if let Some(ids) = &mut ids {
                 write_ids(ids, &batch, stream.plan(), with_content)?;
@@ -133,11 +151,14 @@ fn answer(batch: Batch, log: Option<&FeedbackLog>) -> Result<()> {
 
 fn write_ids(ids: &mut Lines, batch: &Batch, plan: &Plan, with_content: bool) -> Result<()> {
     let columns: Vec<usize> = (0..batch.data.num_columns()).collect();
+    // A packed slot holds several rows, and the content of none.
+    let with_content = with_content && batch.spans.is_none();
     let content = if with_content { content_keys(&batch.data, &columns)? } else { Vec::new() };
-    for (slot, (position, weight)) in batch.positions.iter().zip(&batch.weights).enumerate() {
+    for (index, (position, weight)) in batch.positions.iter().zip(&batch.weights).enumerate() {
+        let slot = batch.slot(index);
         let shard = plan.blocks.get(position.block as usize).and_then(|block| plan.shards.get(block.shard as usize));
         let shard = shard.map_or("", |shard| shard.name.as_str());
-        let content = content.get(slot).map(|id| format!("\t{id:032x}")).unwrap_or_default();
+        let content = content.get(index).map(|id| format!("\t{id:032x}")).unwrap_or_default();
         let place = format_args!("{shard}\t{}\t{}", position.block, position.row);
         ids.line(format_args!("{}\t{slot}\t{place}\t{weight}{content}", batch.number))?;
     }
@@ -165,6 +186,31 @@ impl Lines {
     }
 }
 
+/// What became of each domain of a mixture; nothing where there is but one dataset.
+fn domains(stream: &Stream) -> String {
+    let domains = stream.domains();
+    let all: u64 = domains.iter().map(|domain| domain.trained).sum();
+    let mut table = Table::new([
+        ("domain", Align::Left),
+        ("share", Align::Right),
+        ("read", Align::Right),
+        ("kept", Align::Right),
+        ("trained", Align::Right),
+        ("of all", Align::Right),
+    ]);
+    for domain in &domains {
+        table.row([
+            domain.name.clone(),
+            format!("{:.1} %", 100.0 * domain.share),
+            count(domain.account.read),
+            count(domain.account.kept),
+            count(domain.trained),
+            percent(domain.trained, all),
+        ]);
+    }
+    if domains.is_empty() { String::new() } else { format!("\n{table}") }
+}
+
 fn summary(stream: &Stream, seconds: f64, batches: u64, rows: u64, first_batch: u64) -> (String, serde_json::Value) {
     let (account, timings) = (stream.account(), stream.timings());
     let json = serde_json::json!({
@@ -176,6 +222,7 @@ fn summary(stream: &Stream, seconds: f64, batches: u64, rows: u64, first_batch: 
         "window": stream.window(),
         "seconds": seconds,
         "rows_per_second": rows as f64 / seconds,
+        "peak_memory": peak_memory(),
         "bytes_read": timings.bytes,
         "bytes_per_second": timings.bytes as f64 / seconds,
         "time": {
@@ -183,15 +230,22 @@ fn summary(stream: &Stream, seconds: f64, batches: u64, rows: u64, first_batch: 
             "clean": timings.clean.as_secs_f64(),
             "draw": timings.draw.as_secs_f64(),
             "gather": timings.gather.as_secs_f64(),
+            "transform": timings.transform.as_secs_f64(),
             "wait_blocks": timings.wait_blocks.as_secs_f64(),
             "wait_feedback": timings.wait_feedback.as_secs_f64(),
             "wait_consumer": timings.wait_consumer.as_secs_f64(),
         },
         "plan": stream.plan().hash(),
+        "cache": stream.cache_counts().map(|cache| serde_json::json!({
+            "hits": cache.hits, "misses": cache.misses, "hit_bytes": cache.hit_bytes,
+        })),
         "faults": stream.faults(),
         "ledger": stream.ledger(),
+        "domains": stream.domains(),
+        "length": stream.length(),
     });
     let mut text = accounting(&account, rows).to_string();
+    text += &domains(stream);
     text += &format!(
         "\n{} batches in {}: {}, {} read ({})\n",
         count(batches),
@@ -210,6 +264,10 @@ fn summary(stream: &Stream, seconds: f64, batches: u64, rows: u64, first_batch: 
         duration(timings.wait_feedback),
         duration(timings.wait_consumer),
     );
+    if let Some(cache) = stream.cache_counts() {
+        let (hits, misses) = (count(cache.hits), count(cache.misses));
+        text += &format!("cache: {hits} hits ({}), {misses} misses\n", bytes(cache.hit_bytes));
+    }
     for fault in stream.faults() {
         text += &format!("quarantined: {fault}\n");
     }
@@ -217,4 +275,11 @@ fn summary(stream: &Stream, seconds: f64, batches: u64, rows: u64, first_batch: 
         text += &format!("written down in {}\n", ledger.display());
     }
     (text, json)
+}
+
+/// The most memory that this process ever held, in bytes, where the system says so (Linux).
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1 << 10)
 }

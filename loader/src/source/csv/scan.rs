@@ -2,7 +2,7 @@
 //! about one block.
 
 use super::{
-    super::{files::Opened, locate::Located, manifest::ShardHashes},
+    super::{files::Opened, locate::Located, manifest::ShardHashes, store::Store},
     records::{self, End, Kind},
 };
 use crate::{Error, Hash, Place, Result};
@@ -41,8 +41,8 @@ pub(super) struct ScannedFile {
 }
 
 /// Scans `located`.
-pub(super) fn scan(located: &Located, cut: Cut) -> Result<ScannedFile> {
-    let mut reading = Reading::open(located, cut)?;
+pub(super) fn scan(store: &Store, located: &Located, cut: Cut) -> Result<ScannedFile> {
+    let mut reading = Reading::open(store, located, cut)?;
     let header = reading.header()?;
     let mut kinds = vec![Kind::Empty; header.len()];
     let mut blocks = Vec::new();
@@ -57,7 +57,7 @@ pub(super) fn scan(located: &Located, cut: Cut) -> Result<ScannedFile> {
 
 /// The blocks that `known` recorded of `located`, whatever the file holds now; only those that are as recorded speak
 /// for the types.
-pub(super) fn scan_recorded(located: &Located, cut: Cut, known: &ShardHashes) -> Result<ScannedFile> {
+pub(super) fn scan_recorded(store: &Store, located: &Located, cut: Cut, known: &ShardHashes) -> Result<ScannedFile> {
     let changed = || {
         let what = format!(
             "its content is not what the manifest says (hash {}), and not in its blocks alone: it changed or is \
@@ -66,15 +66,13 @@ pub(super) fn scan_recorded(located: &Located, cut: Cut, known: &ShardHashes) ->
         );
         Error::data(Place::shard(&located.path), what)
     };
-    let mut reading = Reading::open(located, cut)?;
+    let mut reading = Reading::open(store, located, cut)?;
     let header = reading.header().map_err(|_| changed())?;
     let mut kinds = vec![Kind::Empty; header.len()];
     let (mut blocks, mut end, mut damaged) = (Vec::with_capacity(known.blocks.len()), 0, header != known.columns);
     for block in &known.blocks {
         let range = block.bytes.filter(|(offset, length)| {
-            *offset >= end
-                && *length <= cut.longest.max(cut.bytes) * 2
-                && offset.checked_add(*length) <= Some(known.bytes)
+            *offset >= end && *length <= cut.longest.max(cut.bytes) * 2 && offset.checked_add(*length).is_some()
         });
         let rows = u32::try_from(block.rows).ok();
         let (Some((offset, length)), Some(rows), [hash]) = (range, rows, &block.hashes[..]) else {
@@ -126,8 +124,8 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn open(located: &'a Located, cut: Cut) -> Result<Self> {
-        let file = Opened::open_unchanged(&located.path, located.bytes, &Place::shard(&located.path))?;
+    fn open(store: &Store, located: &'a Located, cut: Cut) -> Result<Self> {
+        let file = store.open(&located.path)?.unchanged(located.bytes, &Place::shard(&located.path))?;
         let (hasher, ahead) = (blake3::Hasher::new(), Vec::new());
         let mut reading = Self { file, located, cut, hasher, offset: 0, ahead, ended: false };
         while reading.ahead.len() < BYTE_ORDER_MARK.len() && !reading.ended {

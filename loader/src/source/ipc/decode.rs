@@ -1,17 +1,21 @@
 //! From the bytes of messages to a record batch. Everything that a third party's decoder may do to us is held off here:
 //! its panics are errors, and what it may allocate is bounded before it runs.
 
-use super::{super::schema, message};
+use super::{
+    super::{Failure, conform, schema},
+    message,
+};
 use arrow::{
-    array::{ArrayRef, RecordBatch},
+    array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array},
     buffer::Buffer,
+    compute::take_record_batch,
     datatypes::{DataType, FieldRef, Schema, SchemaRef},
     ipc::{
         self, CompressionType, Message,
         reader::{read_dictionary, read_record_batch},
     },
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 /// A shard's dictionaries, by their numbers.
 pub(super) type Dictionaries = HashMap<i64, ArrayRef>;
@@ -25,6 +29,8 @@ pub(super) struct Wanted<'a> {
     /// The plan's columns, in its order.
     pub(super) schema: &'a SchemaRef,
     pub(super) rows: u32,
+    /// The rows of the batch that the block is, where it is not all of them.
+    pub(super) part: Option<Range<u32>>,
     /// How many bytes decoding may take.
     pub(super) most: u64,
     /// How many bytes of text and binary the views of the rows may refer to.
@@ -63,8 +69,8 @@ pub(super) fn dictionary(
 }
 
 /// Decodes the record batch `bytes`.
-pub(super) fn batch(bytes: Vec<u8>, dictionaries: &Dictionaries, wanted: &Wanted<'_>) -> Result<RecordBatch, String> {
-    with_body(bytes, |message, body| {
+pub(super) fn batch(bytes: Vec<u8>, dictionaries: &Dictionaries, wanted: &Wanted<'_>) -> Result<RecordBatch, Failure> {
+    let batch = with_body(bytes, |message, body| {
         let batch = message.header_as_record_batch().ok_or("it is no record batch")?;
         let rows = check(batch, body, wanted.most)?;
         if rows != wanted.rows {
@@ -73,8 +79,11 @@ pub(super) fn batch(bytes: Vec<u8>, dictionaries: &Dictionaries, wanted: &Wanted
         let own = Arc::clone(wanted.own);
         let columns = Some(wanted.columns);
         let batch = read_record_batch(body, batch, own, dictionaries, columns, &message.version());
-        let batch = batch.map_err(|error| error.to_string())?;
-        let text: u64 = batch.columns().iter().map(|column| schema::view_bytes(&column.to_data())).sum();
+        let mut batch = batch.map_err(|error| error.to_string())?;
+        if let Some(part) = &wanted.part {
+            batch = copied(&batch, part.clone())?;
+        }
+        let text: u64 = batch.columns().iter().map(|column| conform::view_bytes(&column.to_data())).sum();
         if text > wanted.text_limit {
             return Err(format!(
                 "its text takes {text} bytes, and twice the block limit is {}; give the stream more memory, or write \
@@ -82,8 +91,22 @@ pub(super) fn batch(bytes: Vec<u8>, dictionaries: &Dictionaries, wanted: &Wanted
                 wanted.text_limit
             ));
         }
-        schema::conform(&batch, wanted.schema)
-    })
+        Ok(batch)
+    })?;
+    conform::conform(&batch, wanted.schema, wanted.text_limit)
+}
+
+/// The rows `part` of `batch`, without what the others take.
+fn copied(batch: &RecordBatch, part: Range<u32>) -> Result<RecordBatch, String> {
+    let rows = take_record_batch(batch, &UInt32Array::from_iter_values(part)).map_err(|error| error.to_string())?;
+    // Rows that are taken out of views still refer to all of their texts.
+    let compacted = rows.columns().iter().map(|column| match column.data_type() {
+        DataType::BinaryView => Arc::new(column.as_binary_view().gc()) as ArrayRef,
+        DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+        _ => Arc::clone(column),
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    RecordBatch::try_new_with_options(rows.schema(), compacted.collect(), &options).map_err(|error| error.to_string())
 }
 
 fn with_body<T>(bytes: Vec<u8>, decode: impl FnOnce(Message<'_>, &Buffer) -> Result<T, String>) -> Result<T, String> {

@@ -2,7 +2,7 @@
 //! they claim must fit the file before anything is believed. Knows nothing of other shards or of wanted columns.
 
 use super::{
-    super::{files::Opened, shielded},
+    super::{files::Opened, shielded, store::Store},
     message::{self, CONTINUATION, Claims},
 };
 use crate::{Error, Hash, Place, Result};
@@ -78,8 +78,8 @@ impl Layout {
 }
 
 /// Reads what a plan needs of the file at `path`.
-pub(super) fn read(path: &str) -> Result<Layout> {
-    let mut file = Opened::open(path)?;
+pub(super) fn read(store: &Store, path: &str) -> Result<Layout> {
+    let mut file = store.open(path)?;
     let head = file.read(0, HEAD.min(file.length))?;
     if head.starts_with(b"FEA1") {
         let what = "it is of version 1 of Feather, which this version cannot read; write it anew as Arrow IPC";

@@ -194,10 +194,10 @@ fn files_and_streams_of_one_schema_are_one_dataset() {
     let source = open(&options).unwrap();
     assert_eq!(source.plan().hash(), before, "a manifest makes no other dataset");
     assert!(source.plan().blocks.iter().all(|block| block.hashes.len() == 1));
-    let other = RecordBatch::try_from_iter([("id", Arc::new(Float64Array::from(vec![1.0])) as ArrayRef)]).unwrap();
+    let other = RecordBatch::try_from_iter([("id", Arc::new(BooleanArray::from(vec![true])) as ArrayRef)]).unwrap();
     write(&folder.path().join("e.arrow"), &other, 40, true);
     fs::remove_file(folder.path().join(super::super::manifest::FILE_NAME)).unwrap();
-    says(open(&options), &["e.arrow", "column `id`", "Float64", "Int64"]);
+    says(open(&options), &["e.arrow", "column `id`", "Boolean", "Int64"]);
 }
 
 #[test]
@@ -264,6 +264,38 @@ fn dictionaries_that_are_replaced_or_added_to_hold_for_the_batches_after_them() 
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_batch_over_the_limit_is_cut_into_ranges_of_its_rows(
+        rows in 20..300_usize, seed in 0..100_usize, limit in 8000..40_000_u64, codec in 0..3_usize, stream in any::<bool>(),
+        picks in proptest::collection::vec(any::<bool>(), 300),
+    ) {
+        let (folder, options) = folder();
+        let batch = sample(rows, seed);
+        fs::write(folder.path().join("a.arrow"), bytes_of(&cut(&batch, 150), stream, as_options(CODECS[codec]))).unwrap();
+        let options = Options { block_limit: limit, ..options };
+        let source = open(&options).unwrap();
+        prop_assert!(same(&read_blocks(source.as_ref()).unwrap(), &batch));
+        let whole = source.plan().hash();
+        for (index, block) in source.plan().blocks.iter().enumerate() {
+            prop_assert!(block.decoded_bytes <= limit && block.index == index as u32);
+            let all = source.read(all(index as u32)).unwrap();
+            let keep = Keep::from_fn(block.rows, |row| picks[row as usize]);
+            let mask: BooleanArray = (0..keep.rows()).map(|row| Some(keep.is_kept(row))).collect();
+            let request = Request { block: index as u32, rows: Some(&keep), expected: &all.hashes };
+            let picked = source.read(request).unwrap();
+            prop_assert!(same(&picked.data, &filter_record_batch(&all.data, &mask).unwrap()));
+        }
+        // A manifest knows record batches, and serves any cut.
+        write_manifest(&options).unwrap();
+        prop_assert_eq!(open(&options).unwrap().plan().hash(), whole);
+        let larger = open(&Options { block_limit: limit * 2, ..options });
+        prop_assert!(larger.is_ok());
+    }
+}
+
 #[test]
 fn a_batch_that_no_block_can_hold_is_refused_with_the_arithmetic() {
     for codec in CODECS {
@@ -272,8 +304,8 @@ fn a_batch_that_no_block_can_hold_is_refused_with_the_arithmetic() {
         let batch = RecordBatch::try_from_iter([("zeros", Arc::new(zeros) as ArrayRef)]).unwrap();
         fs::write(folder.path().join("a.arrow"), bytes_of(&[batch], false, as_options(codec))).unwrap();
         let error = says(
-            open(&Options { block_limit: 50_000, ..options.clone() }),
-            &["a.arrow", "record batch 0", "10000 rows", "may take 50000"],
+            open(&Options { block_limit: 5, ..options.clone() }),
+            &["a.arrow", "record batch 0", "10000 rows", "may take 5", "less than a row"],
         );
         assert!(error.is_usage());
         assert_eq!(open(&options).unwrap().plan().rows(), 10_000);

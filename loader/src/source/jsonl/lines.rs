@@ -12,6 +12,13 @@ use arrow::{
 };
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
+/// The decoder takes so many rows at once at most,
+const STEP: usize = 8192;
+/// or so many values,
+const CELLS: usize = 1 << 17;
+/// for each of which it reserves some bytes.
+const CELL: u64 = 32;
+
 /// How deep a row's JSON may nest. Decoders follow it on the stack.
 pub(super) const MAX_DEPTH: usize = 64;
 
@@ -132,9 +139,7 @@ fn shortened(text: &str) -> Cow<'_, str> {
 /// Decodes JSON objects, in steps whose working memory does not grow with the block.
 fn decode(text: &[u8], schema: &SchemaRef) -> Result<RecordBatch, String> {
     shielded(|| {
-        /// The decoder reserves some 32 bytes a row and column of a step.
-        const CELLS: usize = 1 << 20;
-        let step = (CELLS / leaves(schema)).clamp(1, 8192);
+        let step = (CELLS / leaves(schema)).clamp(1, STEP);
         let mut decoder = ReaderBuilder::new(Arc::clone(schema))
             .with_coerce_primitive(true)
             .with_batch_size(step)
@@ -153,6 +158,12 @@ fn decode(text: &[u8], schema: &SchemaRef) -> Result<RecordBatch, String> {
         }
         concat_batches(schema, &batches).map_err(|error| error.to_string())
     })
+}
+
+/// What decoding `rows` rows in steps takes beside their text and what they decode to, in bytes.
+pub(super) fn steps_bytes(rows: u32, schema: &SchemaRef) -> u64 {
+    let cells = (rows as usize).min(STEP).saturating_mul(leaves(schema)).min(CELLS);
+    cells as u64 * CELL
 }
 
 fn leaves(schema: &SchemaRef) -> usize {

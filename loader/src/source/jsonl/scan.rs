@@ -4,7 +4,7 @@
 //! together in order, so that the result does not depend on how many there are. Holds one block a thread.
 
 use super::{
-    super::{files::Opened, locate::Located, threads},
+    super::{files::Opened, locate::Located, store::Store, threads},
     lines,
     shape::Shape,
 };
@@ -68,8 +68,8 @@ struct Text {
 
 /// Scans `files`. Where the blocks of a file are `recorded`, these are its blocks whatever the file holds, and only
 /// those that are as recorded speak for the schema.
-pub(super) fn scan(files: &[Located], cut: Cut, recorded: &[Option<Vec<Scanned>>]) -> Result<Scan> {
-    let cutter = Mutex::new(Cutter::new(files, cut, recorded));
+pub(super) fn scan(store: &Store, files: &[Located], cut: Cut, recorded: &[Option<Vec<Scanned>>]) -> Result<Scan> {
+    let cutter = Mutex::new(Cutter::new(store, files, cut, recorded));
     let order = Mutex::new(Order { scan: Scan::default(), next: 0, waiting: BTreeMap::new(), failed: None });
     let bytes: u64 = files.iter().map(|file| file.bytes).sum();
     thread::scope(|scope| {
@@ -171,6 +171,7 @@ fn look(text: &Text) -> Option<(Scanned, Shape)> {
 
 /// Reads files in order and cuts them into blocks.
 struct Cutter<'a> {
+    store: &'a Store,
     files: &'a [Located],
     cut: Cut,
     recorded: &'a [Option<Vec<Scanned>>],
@@ -196,8 +197,8 @@ struct Reading {
 }
 
 impl<'a> Cutter<'a> {
-    fn new(files: &'a [Located], cut: Cut, recorded: &'a [Option<Vec<Scanned>>]) -> Self {
-        Self { files, cut, recorded, number: 0, file: 0, block: 0, open: None, hashes: Vec::new(), done: false }
+    fn new(store: &'a Store, files: &'a [Located], cut: Cut, recorded: &'a [Option<Vec<Scanned>>]) -> Self {
+        Self { store, files, cut, recorded, number: 0, file: 0, block: 0, open: None, hashes: Vec::new(), done: false }
     }
 
     /// The next block with its number and its file; `None` at the end of all files, and after an error.
@@ -221,7 +222,7 @@ impl<'a> Cutter<'a> {
         let located = &self.files[self.file];
         let reading = match &mut self.open {
             Some(reading) => reading,
-            closed => closed.insert(Reading::open(located)?),
+            closed => closed.insert(Reading::open(self.store, located)?),
         };
         let recorded = self.recorded.get(self.file).and_then(Option::as_ref);
         let expected = recorded.and_then(|blocks| blocks.get(self.block)).cloned();
@@ -242,8 +243,8 @@ impl<'a> Cutter<'a> {
 }
 
 impl Reading {
-    fn open(located: &Located) -> Result<Self> {
-        let file = Opened::open_unchanged(&located.path, located.bytes, &Place::shard(&located.path))?;
+    fn open(store: &Store, located: &Located) -> Result<Self> {
+        let file = store.open(&located.path)?.unchanged(located.bytes, &Place::shard(&located.path))?;
         let mut reading = Self { file, hasher: blake3::Hasher::new(), offset: 0, ahead: Vec::new(), ended: false };
         while reading.ahead.len() < BYTE_ORDER_MARK.len() && !reading.ended {
             reading.read_on()?;

@@ -2,7 +2,7 @@
 //! off here: its panics are errors, and what it may allocate is bounded before it runs.
 
 use super::{
-    super::{files::Opened, schema, shielded},
+    super::{Failure, conform, files::Opened, shielded},
     footer::{self, Footer},
     pages::{self, Claims, Pages},
 };
@@ -56,25 +56,14 @@ pub(super) struct Wanted<'a> {
     pub(super) text_limit: u64,
 }
 
-/// Why a block cannot be decoded.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) column: Option<String>,
-    pub(super) what: String,
-}
-
-impl From<String> for Failure {
-    fn from(what: String) -> Self {
-        Self { column: None, what }
-    }
-}
-
 impl Chunks {
     /// Reads the chunks of `leaves`; those that adjoin, in one go.
     pub(super) fn read(file: &mut Opened, group: &RowGroupMetaData, leaves: &[usize]) -> Result<Self> {
         let mut wanted: Vec<(usize, Range<u64>)> =
             leaves.iter().map(|leaf| (*leaf, footer::chunk_range(group.column(*leaf)).unwrap_or_default())).collect();
         wanted.sort_by_key(|(_, range)| range.start);
+        let ranges: Vec<Range<u64>> = wanted.iter().map(|(_, range)| range.clone()).collect();
+        file.expect(&ranges)?;
         let mut chunks = Vec::with_capacity(wanted.len());
         for run in wanted.chunk_by(|(_, a), (_, b)| a.end == b.start) {
             let (Some((_, first)), Some((_, last))) = (run.first(), run.last()) else { continue };
@@ -172,7 +161,7 @@ pub(super) fn decode(
     } else {
         rows
     };
-    shielded(|| {
+    let batch = shielded(|| {
         let selection = selection(wanted);
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, metadata.clone())
             .with_row_groups(vec![wanted.group])
@@ -185,7 +174,7 @@ pub(super) fn decode(
         let mut text = 0_u64;
         for batch in reader {
             let batch = batch.map_err(|error| error.to_string())?;
-            text += batch.columns().iter().map(|column| schema::view_bytes(&column.to_data())).sum::<u64>();
+            text += batch.columns().iter().map(|column| conform::view_bytes(&column.to_data())).sum::<u64>();
             if text > wanted.text_limit {
                 return Err(format!(
                     "its text takes at least {text} bytes, and twice the block limit is {}, though its footer says \
@@ -203,9 +192,9 @@ pub(super) fn decode(
         if batch.num_rows() != rows {
             return Err(format!("it decodes to {} rows where the plan has {rows}", batch.num_rows()));
         }
-        schema::conform(&batch, wanted.schema)
-    })
-    .map_err(Failure::from)
+        Ok(batch)
+    })?;
+    conform::conform(&batch, wanted.schema, wanted.text_limit)
 }
 
 /// `rows` rows where there is no column, or no rows where there are some.

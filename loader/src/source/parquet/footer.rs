@@ -2,7 +2,7 @@
 //! nothing of other shards, of blocks, or of which columns are wanted.
 
 use super::{
-    super::{files::Opened, shielded},
+    super::{shielded, store::Store},
     thrift::{self, Event},
 };
 use crate::{Error, Hash, Place, Result};
@@ -37,8 +37,8 @@ pub(super) struct Footer {
 }
 
 /// Reads the footer of the file at `path`.
-pub(super) fn read(path: &str) -> Result<Footer> {
-    let mut file = Opened::open(path)?;
+pub(super) fn read(store: &Store, path: &str) -> Result<Footer> {
+    let mut file = store.open(path)?;
     let damaged = |what: String| Error::data(Place::shard(path), what);
     let length = file.length;
     let smallest = MAGIC.len() as u64 + TAIL;

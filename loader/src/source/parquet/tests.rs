@@ -16,7 +16,7 @@ use ::parquet::{
 };
 use arrow::{
     array::*,
-    compute::{concat_batches, filter_record_batch},
+    compute::{cast, concat_batches, filter_record_batch},
     datatypes::{DataType, Field, Schema},
 };
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn read_all(source: &dyn Source) -> RecordBatch {
 
 /// A byte in the middle of a column chunk, changed without changing the length.
 fn damage(path: &Path, group: usize, column: usize) {
-    let footer = footer::read(path.to_str().unwrap()).unwrap();
+    let footer = footer::read(&crate::source::store::Store::local(), path.to_str().unwrap()).unwrap();
     let range = footer::chunk_range(footer.metadata.row_group(group).column(column)).unwrap();
     flip(path, (range.start + (range.end - range.start) * 2 / 3) as usize);
 }
@@ -178,8 +178,10 @@ fn shards_may_differ_in_the_order_of_columns_and_in_what_writers_noted() {
     let source = open(&options).unwrap();
     let expected = columns(["id", "text"]);
     let expected = concat_batches(&expected.schema(), [&expected, &expected, &expected]).unwrap();
-    assert!(same(&read_all(source.as_ref()), &expected));
-    assert_eq!(source.plan().schema.field(1).data_type(), &DataType::Utf8);
+    let expected =
+        expected.columns()[..1].iter().cloned().chain([cast(expected.column(1), &DataType::LargeUtf8).unwrap()]);
+    assert_eq!(read_all(source.as_ref()).columns(), expected.collect::<Vec<_>>());
+    assert_eq!(source.plan().schema.field(1).data_type(), &DataType::LargeUtf8);
 }
 
 #[test]
@@ -191,10 +193,10 @@ fn shards_of_another_schema_are_refused_by_shard_column_and_type() {
         write(&folder.path().join("b.parquet"), &batch, 10);
         assert!(!says(open(&options), parts).is_usage());
     };
-    let floats: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
-    let id = Field::new("id", DataType::Float64, false);
-    refused(id, Arc::clone(&floats), &["b.parquet", "column `id`", "Float64", "Int64", "a.parquet"]);
-    refused(Field::new("other", DataType::Float64, false), floats, &["b.parquet", "lacks this column", "column `id`"]);
+    let flags: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+    let id = Field::new("id", DataType::Boolean, false);
+    refused(id, Arc::clone(&flags), &["b.parquet", "column `id`", "Boolean", "Int64", "a.parquet"]);
+    refused(Field::new("other", DataType::Boolean, false), flags, &["b.parquet", "no column in common", "a.parquet"]);
 }
 
 #[test]
@@ -239,6 +241,28 @@ fn damage_is_found_in_its_block_and_column_and_nowhere_else() {
     // A stream that does not carry the column is not concerned.
     let source = open(&Options { columns: Some(vec!["id".to_owned()]), ..options }).unwrap();
     assert_eq!(source.read(all(4)).unwrap().data.num_rows(), 30);
+}
+
+#[test]
+fn columns_that_are_not_asked_for_and_pages_of_rows_that_are_not_kept_are_not_decoded() {
+    let (folder, options) = folder();
+    let path = folder.path().join("a.parquet");
+    let batch = sample(4000, 1);
+    let zstd = WriterProperties::builder().set_compression(Compression::ZSTD(Default::default()));
+    let pages = zstd.set_dictionary_enabled(false).set_data_page_row_count_limit(500).set_write_batch_size(100);
+    write_with(&path, &batch, pages.build());
+    let options = Options { columns: Some(vec!["id".to_owned()]), ..options };
+    let keep = Keep::from_fn(4000, |row| row < 400);
+    let first = |source: &dyn Source| source.read(Request { block: 0, rows: Some(&keep), expected: &[] });
+    let before = first(open(&options).unwrap().as_ref()).unwrap().data;
+    // Another column; then, in the column itself, a page after those of the rows that are kept.
+    damage(&path, 0, 1);
+    assert!(same(&read_all(open(&options).unwrap().as_ref()), &batch.project(&[0]).unwrap()));
+    damage(&path, 0, 0);
+    let source = open(&options).unwrap();
+    assert!(same(&first(source.as_ref()).unwrap().data, &before));
+    // Who reads that page finds it: as other values, where the codec does not.
+    assert!(!source.read(all(0)).is_ok_and(|read| same(&read.data, &batch.project(&[0]).unwrap())));
 }
 
 #[test]
@@ -328,7 +352,7 @@ fn a_dictionary_that_stands_for_much_text_is_planned_and_bounded() {
     assert_eq!(read_all(source.as_ref()).num_rows(), 2000);
 
     // A footer that does not say how much: what is decoded is counted before it is written out.
-    let found = super::super::locate::locate(&options.url, None).unwrap();
+    let found = super::super::locate::locate(&options.url, None, &options.access).unwrap();
     let mut source = super::ParquetSource::open(&options, &found, None).unwrap();
     source.block_limit = limit;
     says(source.read(all(0)), &["block 0", "cannot be decoded", "twice the block limit"]);
@@ -343,7 +367,7 @@ fn values_that_are_prefixes_of_others_are_decoded_in_bounded_steps() {
     let properties =
         WriterProperties::builder().set_dictionary_enabled(false).set_encoding(Encoding::DELTA_BYTE_ARRAY).build();
     write_with(&folder.path().join("a.parquet"), &batch, properties);
-    let found = super::super::locate::locate(&options.url, None).unwrap();
+    let found = super::super::locate::locate(&options.url, None, &options.access).unwrap();
     let mut source = super::ParquetSource::open(&options, &found, None).unwrap();
     assert!(same(&read_all(&source), &batch));
     source.block_limit = 1 << 20;
@@ -364,7 +388,7 @@ fn a_page_that_asks_for_more_than_its_footer_is_refused_before_it_is_decoded() {
     let path = folder.path().join("a.parquet");
     let properties = WriterProperties::builder().set_dictionary_enabled(false).set_compression(Compression::SNAPPY);
     write_with(&path, &sample(100, 0).project(&[0]).unwrap(), properties.build());
-    let footer = footer::read(path.to_str().unwrap()).unwrap();
+    let footer = footer::read(&crate::source::store::Store::local(), path.to_str().unwrap()).unwrap();
     let start = footer::chunk_range(footer.metadata.row_group(0).column(0)).unwrap().start as usize;
     let mut bytes = fs::read(&path).unwrap();
     // A data page's header begins with its type, then what it decompresses to: two bytes, which hold at most 8191.
