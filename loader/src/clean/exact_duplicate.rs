@@ -4,8 +4,10 @@
 //! n rows: 10⁻¹⁹ among a thousand million. XXH3 is no cryptographic hash: who writes the data can forge a pair.
 
 use super::{
+    Rows, Rule,
     content::{content_keys, unencodable},
-    operator::{Matcher, Rows},
+    matcher::{Index, Keys, Matcher},
+    seen::{BYTES_A_KEY, Seen},
     spec::{Built, Column, Settings},
 };
 use crate::Result;
@@ -15,31 +17,14 @@ pub(super) const NAME: &str = "exact_duplicate";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Options {
-    #[serde(default)]
-    order: Order,
-}
-
-/// Which of two equal rows is the earlier one.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Order {
-    /// The one that the stream reads first.
-    #[default]
-    Stream,
-    /// The one that stands first in the plan.
-    Plan,
-}
+struct Options {}
 
 struct ExactDuplicate {
     columns: Vec<Column>,
 }
 
 pub(super) fn build(mut settings: Settings<'_>) -> Result<Built, String> {
-    let Options { order } = settings.read()?;
-    if matches!(order, Order::Plan) {
-        return Err("`order` = \"plan\" is not built in this version; say \"stream\", or leave it out".to_owned());
-    }
+    let Options {} = settings.read()?;
     let all = |settings: &Settings<'_>| {
         let fields = settings.schema.fields().iter().enumerate();
         fields
@@ -66,19 +51,35 @@ impl Matcher for ExactDuplicate {
 
     fn options(&self) -> String {
         let columns: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
-        format!("columns = {columns:?}, order = \"stream\"")
+        format!("columns = {columns:?}")
     }
 
-    fn reason(&self) -> String {
-        NAME.to_owned()
+    fn rules(&self) -> Vec<Rule> {
+        vec![Rule::plain(NAME)]
     }
 
-    fn keys_per_row(&self) -> usize {
-        1
-    }
-
-    fn keys(&self, rows: &Rows<'_>) -> Result<Vec<u128>> {
+    fn keys(&self, rows: &Rows<'_>) -> Result<Keys> {
         let columns: Vec<usize> = self.columns.iter().map(|column| column.index).collect();
-        content_keys(rows.data(), &columns)
+        let mut keys = Keys::with_capacity(rows.len(), 2);
+        for (row, key) in content_keys(rows.data(), &columns)?.into_iter().enumerate() {
+            if rows.reaches(row) {
+                keys.push((key >> 64) as u64);
+                keys.push(key as u64);
+            }
+            keys.end_row();
+        }
+        Ok(keys)
+    }
+
+    fn index(&self) -> Box<dyn Index> {
+        Box::new(Seen::default())
+    }
+
+    fn restore(&self, bytes: &[u8]) -> Option<Box<dyn Index>> {
+        Some(Box::new(Seen::from_bytes(bytes)?))
+    }
+
+    fn index_bytes(&self, rows: u64) -> u64 {
+        rows.saturating_mul(BYTES_A_KEY)
     }
 }

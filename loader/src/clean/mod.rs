@@ -8,20 +8,54 @@
 //! An operator is one file: a name, a version, reasons, and a judgement over Arrow columns ([`Operator`]). This room
 //! knows nothing of where rows come from, nor of what becomes of those that are kept.
 
+mod action;
 mod cleaner;
 mod content;
 mod decodable;
+mod decontaminate;
 mod exact_duplicate;
+mod findings;
+mod html;
+mod image_duplicate;
+mod image_quality;
+mod image_size;
+mod index;
 mod judged;
+mod matcher;
 mod memory;
+mod minhash;
 mod missing;
+mod near_duplicate;
 mod operator;
+mod paragraph_duplicate;
+mod pixels;
 mod range;
+mod rows;
+mod score;
+mod seen;
+mod shingles;
+mod spans;
 mod spec;
+mod stored;
+mod survey;
+mod table;
+mod text;
+mod texts;
+mod unicode;
 
-pub use cleaner::Cleaner;
+pub use action::{Action, margin, weight_factor};
+pub use cleaner::{Cleaner, Parts, Surveys};
 pub use content::{content_bytes, content_keys};
-pub use judged::{Judged, Settled};
+pub use findings::Findings;
+pub use judged::{Border, Cuts, Judged, Settled};
 pub use memory::Memory;
-pub use operator::{Flags, Operator, Rows};
-pub use spec::{Action, OperatorSpec};
+pub use operator::{Bound, Operator, Rule};
+pub use rows::{Analysis, Rows};
+pub use score::QualityModel;
+pub use spans::{Lines, Spans};
+pub use spec::{Datasets, OperatorSpec};
+pub use survey::{Sketch, Survey};
+pub use texts::Texts;
+
+#[cfg(test)]
+mod twins_tests;

@@ -2,13 +2,13 @@
 //!
 //! Operators know nothing of actions, counts, or one another.
 
+use super::{Findings, Rows, Survey};
 use crate::{Error, Result};
-use arrow::record_batch::RecordBatch;
 
 /// A rule, or a few, that judge rows by what their block alone holds.
 ///
 /// ```
-/// use arable_loader::{Result, arrow::array::AsArray, clean::{Flags, Operator, Rows}};
+/// use arable_loader::{Result, clean::{Findings, Operator, Rows, Rule}};
 ///
 /// /// Speaks against texts that shout.
 /// struct Shouting;
@@ -20,23 +20,21 @@ use arrow::record_batch::RecordBatch;
 ///     fn version(&self) -> u32 {
 ///         1
 ///     }
-///     fn reasons(&self) -> Vec<String> {
-///         vec!["shouting:text".to_owned()]
+///     fn rules(&self) -> Vec<Rule> {
+///         vec![Rule::at_most("too_many_marks")]
 ///     }
-///     fn judge(&self, rows: &Rows<'_>, flags: &mut Flags) -> Result<()> {
-///         let Some(text) = rows.data().column_by_name("text").and_then(|column| column.as_string_opt::<i32>()) else {
-///             return Ok(());
-///         };
-///         for row in rows.iter() {
-///             let marks = text.value(row).bytes().filter(|&byte| byte == b'!').count();
-///             if marks > 3 {
-///                 flags.measured(row, 0, marks as f64, Some(3.0));
-///             }
+///     fn judge(&self, rows: &Rows<'_>, findings: &mut Findings) -> Result<()> {
+///         let texts = rows.texts(rows.index_of("text")?)?;
+///         for (row, text) in rows.iter().filter_map(|row| Some((row, texts.get(row)?))) {
+///             let marks = text.bytes().filter(|&byte| byte == b'!').count();
+///             findings.hold(marks > 3, row, 0, marks as f64, 3.0);
 ///         }
 ///         Ok(())
 ///     }
 /// }
 /// ```
+///
+/// It is plugged in with [`StreamBuilder::operator`](crate::stream::StreamBuilder::operator).
 pub trait Operator: Send + Sync {
     /// Its contract name, such as `range`.
     fn name(&self) -> &str;
@@ -44,141 +42,102 @@ pub trait Operator: Send + Sync {
     /// A number that goes up whenever a row may be judged otherwise than before.
     fn version(&self) -> u32;
 
-    /// Its options in a canonical text: whatever changes a judgement. Part of the cleaner's fingerprint.
+    /// Its options in a canonical text: whatever changes a judgement, the columns among it. Part of the cleaner's
+    /// fingerprint.
     fn options(&self) -> String {
         String::new()
     }
 
-    /// Its reasons, in the order in which they stand where a row has several: stable strings, with the column where
-    /// there is one (`missing:label`). [`Flags`] speaks of them by index.
-    fn reasons(&self) -> Vec<String>;
+    /// Its rules, in the order in which they stand where several speak against a row. [`Findings`] knows them by index.
+    fn rules(&self) -> Vec<Rule>;
 
-    /// Flags the rows that its rules speak against. A pure function of the rows' content: neither the block's borders
-    /// nor any earlier call may change what is said of a row.
-    ///
-    /// Rows that do not reach the operator may be flagged all the same; it counts for nothing.
+    /// The names of the scores that it gives each row; [`Findings::score`] knows them by index.
+    fn scores(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The columns (by index) whose values it may replace. On later passes over a block the rows that were kept are
+    /// judged again by the operators that name any, and their findings thrown away: so what it writes into a row must
+    /// follow from the row alone.
+    fn rewrites(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// What it has to learn from the whole data before it can judge. The bytes that the survey comes to are given to
+    /// [`fit`](Self::fit) before the first judgement.
+    fn survey(&self) -> Option<Survey> {
+        None
+    }
+
+    /// Takes in what its survey came to, in this process or in an earlier one.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] where a column is not what the operator was made for.
-    fn judge(&self, rows: &Rows<'_>, flags: &mut Flags) -> Result<()>;
+    /// [`Error::State`] where `fit` is not what this operator's survey writes.
+    fn fit(&mut self, fit: &[u8]) -> Result<()> {
+        let what = format!("a fit of {} bytes for operator `{}`, which takes none", fit.len(), self.name());
+        Err(Error::State(what))
+    }
+
+    /// Says what its rules speak against. A pure function of the rows' content (and of the fit): neither the block's
+    /// borders nor any earlier call may change what is said of a row.
+    ///
+    /// What is said of rows that do not reach the operator counts for nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] where a column is not what the operator was made for. What a row holds is never an error: it is
+    /// a finding.
+    fn judge(&self, rows: &Rows<'_>, findings: &mut Findings) -> Result<()>;
 }
 
-/// An operator that speaks against a row which matches an earlier one. It says only by which keys rows match;
-/// remembering and comparing them is [`Memory`](super::Memory)'s.
-pub(super) trait Matcher: Send + Sync {
-    /// As [`Operator::name`].
-    fn name(&self) -> &str;
-
-    /// As [`Operator::version`].
-    fn version(&self) -> u32;
-
-    /// As [`Operator::options`].
-    fn options(&self) -> String;
-
-    /// Its one reason.
-    fn reason(&self) -> String;
-
-    /// How many keys a row has, at least 1. Rows match if they share any: a content has one key, a MinHash signature
-    /// one for each band.
-    fn keys_per_row(&self) -> usize;
-
-    /// The keys of all rows, row after row; those of rows that do not reach the operator are never looked at.
-    fn keys(&self, rows: &Rows<'_>) -> Result<Vec<u128>>;
+/// One rule of an operator: the stable name of what it finds, and where its border lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// A stable name, with the column where there is one (`missing:label`), or the name that a peer gives it.
+    pub reason: String,
+    /// On which side of its threshold it speaks.
+    pub bound: Bound,
+    /// Whether it only takes note, whatever the operator's action: for what was repaired, not refused.
+    pub note: bool,
 }
 
-/// The rows of a block, and which of them reach an operator.
-#[derive(Clone, Copy, Debug)]
-pub struct Rows<'a> {
-    data: &'a RecordBatch,
-    alive: &'a [bool],
+/// On which side of its threshold a rule speaks. From it follows what a margin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// It measures nothing, or nothing that has a threshold.
+    None,
+    /// The threshold is the most that it lets pass.
+    Upper,
+    /// The threshold is the least that it lets pass.
+    Lower,
+    /// It has one of each, and names the one that was crossed.
+    Both,
 }
 
-impl<'a> Rows<'a> {
-    pub(super) const fn new(data: &'a RecordBatch, alive: &'a [bool]) -> Self {
-        Self { data, alive }
+impl Rule {
+    /// A rule without a threshold.
+    pub fn plain(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), bound: Bound::None, note: false }
     }
 
-    /// The columns, with all rows of the block.
-    #[must_use]
-    pub const fn data(&self) -> &'a RecordBatch {
-        self.data
+    /// A rule that speaks where more is measured than its threshold.
+    pub fn at_most(reason: impl Into<String>) -> Self {
+        Self { bound: Bound::Upper, ..Self::plain(reason) }
     }
 
-    /// How many rows the block holds, whether they reach the operator or not.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.alive.len()
+    /// A rule that speaks where less is measured than its threshold.
+    pub fn at_least(reason: impl Into<String>) -> Self {
+        Self { bound: Bound::Lower, ..Self::plain(reason) }
     }
 
-    /// Whether the block holds no row.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.alive.is_empty()
+    /// A rule that speaks below one threshold and above another.
+    pub fn between(reason: impl Into<String>) -> Self {
+        Self { bound: Bound::Both, ..Self::plain(reason) }
     }
 
-    /// Whether `row` reaches the operator: it could be read, and no earlier operator dropped it.
-    #[must_use]
-    pub fn reaches(&self, row: usize) -> bool {
-        self.alive.get(row).is_some_and(|&alive| alive)
-    }
-
-    /// The rows that reach the operator, in order.
-    pub fn iter(&self) -> impl Iterator<Item = usize> + use<'a> {
-        self.alive.iter().enumerate().filter_map(|(row, &alive)| alive.then_some(row))
-    }
-}
-
-/// What a rule said of a row.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Flag {
-    pub(super) row: u32,
-    pub(super) reason: u32,
-    pub(super) measured: Option<f64>,
-    pub(super) threshold: Option<f64>,
-}
-
-/// Where an operator says which rows its rules speak against.
-#[derive(Debug, Default)]
-pub struct Flags {
-    flags: Vec<Flag>,
-}
-
-impl Flags {
-    /// The rule with the index `reason` speaks against `row`.
-    pub fn add(&mut self, row: usize, reason: usize) {
-        self.push(row, reason, None, None);
-    }
-
-    /// The same, with what was measured and the border that it crossed, where there is one.
-    pub fn measured(&mut self, row: usize, reason: usize, measured: f64, threshold: Option<f64>) {
-        self.push(row, reason, Some(measured), threshold);
-    }
-
-    fn push(&mut self, row: usize, reason: usize, measured: Option<f64>, threshold: Option<f64>) {
-        // What does not fit 32 bits lies outside any block, and `into_sorted` refuses it.
-        let (row, reason) = (u32::try_from(row).unwrap_or(u32::MAX), u32::try_from(reason).unwrap_or(u32::MAX));
-        self.flags.push(Flag { row, reason, measured, threshold });
-    }
-
-    /// The flags of rows that are alive, by row, then reason, each pair once; the first word counts.
-    pub(super) fn into_sorted(mut self, operator: &str, alive: &[bool], reasons: usize) -> Result<Vec<Flag>> {
-        if let Some(flag) =
-            self.flags.iter().find(|flag| flag.row as usize >= alive.len() || flag.reason as usize >= reasons)
-        {
-            return Err(Error::recipe(format!(
-                "operator `{operator}` flagged row {} of {} with reason {} of {reasons}; the operator is at fault",
-                flag.row,
-                alive.len(),
-                flag.reason
-            )));
-        }
-        self.flags.retain(|flag| alive[flag.row as usize]);
-        let key = |flag: &Flag| (flag.row, flag.reason);
-        if !self.flags.is_sorted_by_key(key) {
-            self.flags.sort_by_key(key);
-        }
-        self.flags.dedup_by_key(|flag| key(flag));
-        Ok(self.flags)
+    /// A rule that takes note of a row and never speaks against it.
+    pub fn note(reason: impl Into<String>) -> Self {
+        Self { note: true, ..Self::plain(reason) }
     }
 }

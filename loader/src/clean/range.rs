@@ -7,7 +7,7 @@
 //! the bound's type; floats narrower than 64 bits with the bound rounded to their precision, as NumPy compares them.
 
 use super::{
-    operator::{Flags, Operator, Rows},
+    Findings, Operator, Rows, Rule,
     spec::{Built, Column, Settings},
 };
 use crate::{Error, Place, Result};
@@ -130,12 +130,21 @@ impl Operator for InRange {
         format!("columns = {columns:?}, min = {:?}, max = {:?}", self.min, self.max)
     }
 
-    fn reasons(&self) -> Vec<String> {
+    fn rules(&self) -> Vec<Rule> {
+        let out_of_range = |name: &str| {
+            let reason = format!("out_of_range:{name}");
+            match (self.min, self.max) {
+                (Some(_), Some(_)) => Rule::between(reason),
+                (Some(_), None) => Rule::at_least(reason),
+                (None, Some(_)) => Rule::at_most(reason),
+                (None, None) => Rule::plain(reason),
+            }
+        };
         let names = self.columns.iter().map(|column| &column.name);
-        names.flat_map(|name| [format!("out_of_range:{name}"), format!("not_finite:{name}")]).collect()
+        names.flat_map(|name| [out_of_range(name), Rule::plain(format!("not_finite:{name}"))]).collect()
     }
 
-    fn judge(&self, rows: &Rows<'_>, flags: &mut Flags) -> Result<()> {
+    fn judge(&self, rows: &Rows<'_>, findings: &mut Findings) -> Result<()> {
         for (at, column) in self.columns.iter().enumerate() {
             let array = rows.data().column(column.index).as_ref();
             let values: &dyn Array = match array.data_type() {
@@ -146,7 +155,7 @@ impl Operator for InRange {
             };
             macro_rules! judge {
                 ($type:ty) => {{
-                    self.judge_column(at, rows, array, values.as_primitive::<$type>(), flags);
+                    self.judge_column(at, rows, array, values.as_primitive::<$type>(), findings);
                     Ok(())
                 }};
             }
@@ -168,7 +177,7 @@ impl InRange {
         rows: &Rows<'_>,
         array: &dyn Array,
         values: &PrimitiveArray<T>,
-        flags: &mut Flags,
+        findings: &mut Findings,
     ) {
         // `build` refused bounds that nothing satisfies.
         let low = self.min.and_then(T::least).unwrap_or(T::LOWEST);
@@ -177,17 +186,17 @@ impl InRange {
         match array.data_type() {
             DataType::List(_) => {
                 let offsets = array.as_list::<i32>().offsets();
-                judge.lists(rows, array, flags, |row| offsets[row].as_usize()..offsets[row + 1].as_usize());
+                judge.lists(rows, array, findings, |row| offsets[row].as_usize()..offsets[row + 1].as_usize());
             }
             DataType::LargeList(_) => {
                 let offsets = array.as_list::<i64>().offsets();
-                judge.lists(rows, array, flags, |row| offsets[row].as_usize()..offsets[row + 1].as_usize());
+                judge.lists(rows, array, findings, |row| offsets[row].as_usize()..offsets[row + 1].as_usize());
             }
             DataType::FixedSizeList(_, size) => {
                 let size = size.as_usize();
-                judge.lists(rows, array, flags, |row| row * size..(row + 1) * size);
+                judge.lists(rows, array, findings, |row| row * size..(row + 1) * size);
             }
-            _ => judge.numbers(flags),
+            _ => judge.numbers(findings),
         }
     }
 }
@@ -203,22 +212,28 @@ struct Judge<'a, T: Number> {
 
 impl<T: Number> Judge<'_, T> {
     /// A column of numbers: whole chunks are passed at a time, and only where one fails are its rows looked at.
-    fn numbers(&self, flags: &mut Flags) {
+    fn numbers(&self, findings: &mut Findings) {
         const CHUNK: usize = 256;
         for (chunk, values) in self.values.values().chunks(CHUNK).enumerate() {
             if !self.all_within(values) {
                 for row in chunk * CHUNK..chunk * CHUNK + values.len() {
-                    self.first_fault(row..row + 1, row, flags);
+                    self.first_fault(row..row + 1, row, findings);
                 }
             }
         }
     }
 
-    fn lists(&self, rows: &Rows<'_>, array: &dyn Array, flags: &mut Flags, range: impl Fn(usize) -> Range<usize>) {
+    fn lists(
+        &self,
+        rows: &Rows<'_>,
+        array: &dyn Array,
+        findings: &mut Findings,
+        range: impl Fn(usize) -> Range<usize>,
+    ) {
         for row in rows.iter().filter(|&row| array.is_valid(row)) {
             let range = range(row);
             if !self.all_within(&self.values.values()[range.clone()]) {
-                self.first_fault(range, row, flags);
+                self.first_fault(range, row, findings);
             }
         }
     }
@@ -228,12 +243,12 @@ impl<T: Number> Judge<'_, T> {
         values.iter().fold(true, |within, &value| within & (value >= self.low) & (value <= self.high))
     }
 
-    fn first_fault(&self, range: Range<usize>, row: usize, flags: &mut Flags) {
+    fn first_fault(&self, range: Range<usize>, row: usize, findings: &mut Findings) {
         for at in range.filter(|&at| self.values.is_valid(at)) {
             let value = self.values.value(at);
             let number = T::to_f64(value);
             if !number.is_finite() {
-                return flags.measured(row, out_of_range(self.at) + 1, number, None);
+                return findings.measured(row, out_of_range(self.at) + 1, number, None);
             }
             let crossed = if value < self.low {
                 self.bounds.min
@@ -242,7 +257,7 @@ impl<T: Number> Judge<'_, T> {
             } else {
                 continue;
             };
-            return flags.measured(row, out_of_range(self.at), number, crossed.map(Bound::to_f64));
+            return findings.measured(row, out_of_range(self.at), number, crossed.map(Bound::to_f64));
         }
     }
 }
@@ -397,7 +412,7 @@ impl<'de> Deserialize<'de> for Bound {
 
 #[cfg(test)]
 mod tests {
-    use crate::clean::{Cleaner, Memory, spec::specs};
+    use crate::clean::{Cleaner, spec::specs};
     use arrow::{
         array::{
             Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int32Array, Int64Array, LargeListArray,
@@ -415,7 +430,7 @@ mod tests {
         let recipe = format!("[[clean]]\nop = 'range'\ncolumn = 'a'\n{bounds}");
         let cleaner = Cleaner::new(&specs(&recipe), &data.schema()).expect("a recipe");
         let judged = cleaner.judge(&data, &[]).expect("a judgement");
-        let keep = cleaner.settle(&judged, &mut Memory::default()).keep;
+        let keep = cleaner.settle(0, &judged, &mut cleaner.memory()).keep;
         let said: Vec<_> =
             judged.evidence().map(|(row, said)| (row, said.reason, said.measured, said.threshold)).collect();
         let dropped: Vec<u32> = (0..keep.rows()).filter(|&row| !keep.is_kept(row)).collect();

@@ -2,16 +2,28 @@
 //! the rows that they speak against.
 
 use super::{
-    decodable, exact_duplicate, missing,
-    operator::{Matcher, Operator},
-    range,
+    Action, Operator,
+    action::DEFAULT_FLOOR,
+    decodable, decontaminate, exact_duplicate, html, image_duplicate, image_quality, image_size,
+    matcher::Matcher,
+    missing, near_duplicate, paragraph_duplicate, range,
+    score::{dsir, quality},
+    table::{category, dependency, outlier, schema, unique},
+    text::{
+        address, bad_words, c4, fineweb, gopher_quality, gopher_repetition, language, length, line_rules, pattern, pii,
+    },
+    unicode,
 };
 use crate::{
     Error, Result,
+    byte_size::ByteSize,
     spelling::{advice, cut},
     strict,
 };
-use arrow::datatypes::{DataType, Schema};
+use arrow::{
+    datatypes::{DataType, Schema},
+    record_batch::RecordBatch,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::Table;
 
@@ -24,21 +36,23 @@ pub struct OperatorSpec {
     pub options: Table,
 }
 
-/// What becomes of a row that an operator speaks against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is left out, and later operators never see it.
-    Drop,
-    /// It is counted, and goes on.
-    Annotate,
+/// Datasets that operators name beside the one that is cleaned: evaluation sets, examples of what is wanted.
+pub trait Datasets {
+    /// Calls `each` with the rows of the dataset at `url`, stretch by stretch, in plan order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Recipe`] where there is none, [`Error::Data`] and [`Error::Io`] where it cannot be read; and the first
+    /// error of `each`.
+    fn read(&self, url: &str, each: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()>;
 }
 
-impl Action {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Drop => "drop",
-            Self::Annotate => "annotate",
-        }
+/// Where no operator may name a dataset.
+pub(super) struct NoDatasets;
+
+impl Datasets for NoDatasets {
+    fn read(&self, url: &str, _: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
+        Err(Error::recipe(format!("`{url}`: no other dataset can be read here")))
     }
 }
 
@@ -50,19 +64,70 @@ pub(super) enum Built {
     Matching(Box<dyn Matcher>),
 }
 
+/// An operator where it stands in a recipe.
+pub(super) struct Stands {
+    pub(super) built: Built,
+    pub(super) action: Action,
+    /// The frame's own options that decide, in a canonical text.
+    pub(super) frame: String,
+    /// Which of two rows that match is the earlier one.
+    pub(super) order: Order,
+    /// The most bytes that it may remember.
+    pub(super) memory: Option<u64>,
+    /// The share of the blocks that its survey looks at.
+    pub(super) survey: f64,
+}
+
+impl Stands {
+    /// An operator that no recipe names.
+    pub(super) fn own(operator: Box<dyn Operator>, action: Action) -> Self {
+        let (built, frame) = (Built::Pure(operator), String::new());
+        Self { built, action, frame, order: Order::Stream, memory: None, survey: 1.0 }
+    }
+}
+
 /// How an operator is made from its settings; an error is what is wrong with them.
 type Build = fn(Settings<'_>) -> Result<Built, String>;
 
 /// Every operator that a recipe can name.
-const OPERATORS: [(&str, Build); 4] = [
+const OPERATORS: &[(&str, Build)] = &[
+    (address::NAME, address::build),
+    (bad_words::NAME, bad_words::build),
+    (c4::NAME, c4::build),
+    (image_quality::BLURRY, image_quality::build_blurry),
+    (image_quality::DARK, image_quality::build_dark),
     (decodable::NAME, decodable::build),
+    (decontaminate::NAME, decontaminate::build),
+    (category::NAME, category::build),
+    (dependency::NAME, dependency::build),
+    (dsir::NAME, dsir::build),
     (exact_duplicate::NAME, exact_duplicate::build),
+    (fineweb::NAME, fineweb::build),
+    (gopher_quality::NAME, gopher_quality::build),
+    (gopher_repetition::NAME, gopher_repetition::build),
+    (html::NAME, html::build),
+    (language::NAME, language::build),
+    (length::NAME, length::build),
+    (line_rules::NAME, line_rules::build),
     (missing::NAME, missing::build),
+    (outlier::NAME, outlier::build),
+    (pattern::NAME, pattern::build),
+    (pii::NAME, pii::build),
+    (image_duplicate::NAME, image_duplicate::build),
+    (image_size::NAME, image_size::build),
+    (image_quality::LIGHT, image_quality::build_light),
+    (image_quality::LOW_INFORMATION, image_quality::build_low_information),
+    (near_duplicate::NAME, near_duplicate::build),
+    (paragraph_duplicate::NAME, paragraph_duplicate::build),
+    (quality::NAME, quality::build),
     (range::NAME, range::build),
+    (schema::NAME, schema::build),
+    (unicode::NAME, unicode::build),
+    (unique::NAME, unique::build),
 ];
 
 /// The options that are the frame's, and the same for every operator.
-const SHARED: [&str; 3] = ["action", "column", "columns"];
+const SHARED: [&str; 7] = ["action", "column", "columns", "memory", "order", "survey", "weigh_floor"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,6 +143,30 @@ struct Shared {
     action: Option<NamedAction>,
     column: Option<String>,
     columns: Option<Vec<String>>,
+    memory: Option<ByteSize>,
+    order: Option<Order>,
+    survey: Option<f64>,
+    weigh_floor: Option<f64>,
+}
+
+/// Which of two rows that match is the earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Order {
+    /// The one that the stream reads first.
+    #[default]
+    Stream,
+    /// The one that stands first in the plan.
+    Plan,
+}
+
+impl Order {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Plan => "plan",
+        }
+    }
 }
 
 /// A column that an operator stands on.
@@ -93,14 +182,22 @@ pub(super) struct Column {
 pub(super) struct Settings<'a> {
     columns: Option<Vec<Column>>,
     own: Table,
+    /// The most bytes that a stateful operator may remember, where the recipe says so.
+    pub(super) memory: Option<u64>,
     /// The schema of the rows to be judged.
     pub(super) schema: &'a Schema,
+    datasets: &'a dyn Datasets,
 }
 
 impl Settings<'_> {
     /// The operator's own options.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
         strict::read(&self.own).map_err(|fault| fault.beside(&SHARED).to_string())
+    }
+
+    /// Calls `each` with the rows of another dataset, which the recipe names by its URL.
+    pub(super) fn dataset(&self, url: &str, each: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<(), String> {
+        self.datasets.read(url, each).map_err(|error| error.to_string())
     }
 
     /// The columns named, where they are.
@@ -114,31 +211,60 @@ impl Settings<'_> {
     }
 }
 
-/// The operator of the recipe's `number`th `[[clean]]` table (from 1), and its action.
-pub(super) fn build(number: usize, spec: &OperatorSpec, schema: &Schema) -> Result<(Built, Action)> {
+/// The operator of the recipe's `number`th `[[clean]]` table (from 1), and what the frame is told about it.
+pub(super) fn build(number: usize, spec: &OperatorSpec, schema: &Schema, datasets: &dyn Datasets) -> Result<Stands> {
     let wrong = |what| Error::recipe(format!("[[clean]] {number} (`{}`): {what}", cut(&spec.op)));
     let Some((_, build)) = OPERATORS.iter().find(|(name, _)| *name == spec.op) else {
         let known: Vec<&str> = OPERATORS.iter().map(|(name, _)| *name).collect();
         return Err(wrong(format!("there is no such operator{}", advice(&spec.op, &known, "the known operators are"))));
     };
     let (shared, own) = spec.options.clone().into_iter().partition(|(key, _)| SHARED.contains(&key.as_str()));
-    let (action, columns) = shared_options(shared, schema).map_err(wrong)?;
-    Ok((build(Settings { columns, own, schema }).map_err(wrong)?, action))
+    let shared: Shared = strict::read(&shared).map_err(|fault| wrong(fault.to_string()))?;
+    let (order, memory, survey) = (shared.order, shared.memory.map(|memory| memory.0), shared.survey);
+    let action = action_of(&shared).map_err(wrong)?;
+    let columns = columns_of(shared, schema).map_err(wrong)?;
+    let built = build(Settings { columns, own, memory, schema, datasets }).map_err(wrong)?;
+    let surveys = matches!(&built, Built::Pure(operator) if operator.survey().is_some());
+    let misplaced = match &built {
+        Built::Pure(_) if order.is_some() => Some("`order` is for operators that hold rows against earlier ones"),
+        Built::Pure(_) if memory.is_some() => Some("`memory` is for operators that hold rows against earlier ones"),
+        _ if survey.is_some() && !surveys => Some("`survey` is for operators that learn from the data first"),
+        _ => None,
+    };
+    if let Some(what) = misplaced {
+        return Err(wrong(format!("{what}; leave it out")));
+    }
+    let share = survey.unwrap_or(1.0);
+    if !(share > 0.0 && share <= 1.0) {
+        return Err(wrong(format!("`survey` = {share}: must be a share of the blocks, above 0 and at most 1")));
+    }
+    let order = order.unwrap_or_default();
+    let frame = match &built {
+        Built::Matching(_) => format!("order = {}, memory = {memory:?}", order.name()),
+        Built::Pure(_) if surveys => format!("survey = {share:?}"),
+        Built::Pure(_) => String::new(),
+    };
+    Ok(Stands { built, action, frame, order, memory, survey: share })
 }
 
-fn shared_options(table: Table, schema: &Schema) -> Result<(Action, Option<Vec<Column>>), String> {
-    let shared: Shared = strict::read(&table).map_err(|fault| fault.to_string())?;
-    let action = match shared.action {
-        None | Some(NamedAction::Drop) => Action::Drop,
-        Some(NamedAction::Annotate) => Action::Annotate,
-        Some(NamedAction::Weigh) => {
-            return Err("`action` = \"weigh\" lowers a weight by a rule's margin, and this operator's rules have \
-                        none; say \"drop\" or \"annotate\""
-                .to_owned());
+fn action_of(shared: &Shared) -> Result<Action, String> {
+    let floor = shared.weigh_floor.unwrap_or(DEFAULT_FLOOR);
+    if !(1e-3..=1.0).contains(&floor) {
+        return Err(format!("`weigh_floor` = {floor}: must be at least 0.001 and at most 1"));
+    }
+    match shared.action {
+        Some(NamedAction::Weigh) => Ok(Action::Weigh { floor }),
+        _ if shared.weigh_floor.is_some() => {
+            Err("`weigh_floor` is for `action` = \"weigh\": say so, or leave it out".to_owned())
         }
-    };
+        None | Some(NamedAction::Drop) => Ok(Action::Drop),
+        Some(NamedAction::Annotate) => Ok(Action::Annotate),
+    }
+}
+
+fn columns_of(shared: Shared, schema: &Schema) -> Result<Option<Vec<Column>>, String> {
     let names = match (shared.column, shared.columns) {
-        (None, None) => return Ok((action, None)),
+        (None, None) => return Ok(None),
         (Some(column), None) => vec![column],
         (None, Some(columns)) => columns,
         (Some(_), Some(_)) => return Err("`column` and `columns` are given; one of them is enough".to_owned()),
@@ -150,7 +276,7 @@ fn shared_options(table: Table, schema: &Schema) -> Result<(Action, Option<Vec<C
         return Err(format!("`columns` names `{}` twice", cut(&names[at])));
     }
     let columns = names.into_iter().map(|name| column(name, schema)).collect::<Result<_, _>>()?;
-    Ok((action, Some(columns)))
+    Ok(Some(columns))
 }
 
 fn column(name: String, schema: &Schema) -> Result<Column, String> {
@@ -200,8 +326,7 @@ mod tests {
             ("op = 'rnage'", "(`rnage`): there is no such operator; did you mean `range`?"),
             (
                 "op = 'translate_into_latin'",
-                "(`translate_into_latin`): there is no such operator; the known operators are `decodable`, \
-                 `exact_duplicate`, `missing`, `range`",
+                "(`translate_into_latin`): there is no such operator; the known operators are",
             ),
             ("op = 'range'\nmin = 0", "(`range`): say which column it judges: `column = \"…\"` or `columns = […]`"),
             ("op = 'range'\ncolumn = 'lable'", "(`range`): there is no column `lable`; did you mean `label`?"),
@@ -252,13 +377,20 @@ mod tests {
                 "(`missing`): `action`: unknown value \"dorp\"; did you mean `drop`?",
             ),
             (
-                "op = 'missing'\ncolumn = 'label'\naction = 'weigh'",
-                "(`missing`): `action` = \"weigh\" lowers a weight by a rule's margin, and this operator's rules have \
-                 none; say \"drop\" or \"annotate\"",
+                "op = 'missing'\ncolumn = 'label'\nweigh_floor = 0.5",
+                "(`missing`): `weigh_floor` is for `action` = \"weigh\": say so, or leave it out",
             ),
             (
-                "op = 'exact_duplicate'\norder = 'plan'",
-                "(`exact_duplicate`): `order` = \"plan\" is not built in this version; say \"stream\", or leave it out",
+                "op = 'missing'\ncolumn = 'label'\naction = 'weigh'\nweigh_floor = 0",
+                "(`missing`): `weigh_floor` = 0: must be at least 0.001 and at most 1",
+            ),
+            (
+                "op = 'missing'\ncolumn = 'label'\norder = 'plan'",
+                "(`missing`): `order` is for operators that hold rows against earlier ones",
+            ),
+            (
+                "op = 'missing'\ncolumn = 'text'\nsurvey = 0.5",
+                "(`missing`): `survey` is for operators that learn from the data first; leave it out",
             ),
             (
                 "op = 'exact_duplicate'",
@@ -296,6 +428,9 @@ mod tests {
             "[[clean]]\nop = 'missing'\ncolumn = 'label'",
             "[[clean]]\nop = 'missing'\ncolumn = 'text'\nblank = true",
             "[[clean]]\nop = 'missing'\ncolumn = 'text'\naction = 'annotate'",
+            "[[clean]]\nop = 'missing'\ncolumn = 'text'\naction = 'weigh'",
+            "[[clean]]\nop = 'missing'\ncolumn = 'text'\naction = 'weigh'\nweigh_floor = 0.2",
+            "[[clean]]\nop = 'exact_duplicate'\ncolumn = 'text'\nmemory = '1GiB'",
             "[[clean]]\nop = 'exact_duplicate'\ncolumn = 'text'",
             "[[clean]]\nop = 'missing'\ncolumn = 'text'\n[[clean]]\nop = 'missing'\ncolumn = 'label'",
         ] {

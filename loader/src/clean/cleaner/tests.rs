@@ -3,7 +3,7 @@
 use super::Cleaner;
 use crate::{
     Result, Verdict,
-    clean::{Action, Flags, Memory, Operator, Rows, Settled, spec::specs},
+    clean::{Action, Findings, Memory, Operator, Rows, Rule, Settled, spec::specs},
 };
 use arrow::{
     array::{Array, AsArray, Float64Array, Int32Array, RecordBatch, StringArray},
@@ -64,9 +64,13 @@ fn cleaner(recipe: &str) -> Cleaner {
 
 fn settle(cleaner: &Cleaner, rows: &[Row], bad: &[u32], memory: &mut Memory) -> (Settled, Vec<Verdict>) {
     let judged = cleaner.judge(&batch(rows), bad).expect("a judgement");
-    let settled = cleaner.settle(&judged, memory);
+    let settled = cleaner.settle(0, &judged, memory);
     let verdicts = judged.verdicts(&settled).into_iter().map(|(verdict, _)| verdict).collect();
     (settled, verdicts)
+}
+
+fn settle_alone(cleaner: &Cleaner, rows: &[Row], bad: &[u32]) -> (Settled, Vec<Verdict>) {
+    settle(cleaner, rows, bad, &mut cleaner.memory())
 }
 
 /// The operators of `TABLES`, said again in the plainest way, one row at a time.
@@ -132,7 +136,7 @@ proptest! {
         let bad: HashSet<u32> =
             if rows.is_empty() { HashSet::new() } else { bad.iter().map(|at| at.index(rows.len()) as u32).collect() };
         let listed: Vec<u32> = bad.iter().copied().collect();
-        let (_, verdicts) = settle(&cleaner(&recipe), &rows, &listed, &mut Memory::default());
+        let (_, verdicts) = settle_alone(&cleaner(&recipe), &rows, &listed);
         prop_assert_eq!(verdicts, reference(&recipe, &rows, &bad), "{}", recipe);
     }
 
@@ -142,7 +146,7 @@ proptest! {
     ) {
         let bad: Vec<u32> =
             if rows.is_empty() { Vec::new() } else { bad.iter().map(|at| at.index(rows.len()) as u32).collect() };
-        let (settled, verdicts) = settle(&cleaner(&recipe), &rows, &bad, &mut Memory::default());
+        let (settled, verdicts) = settle_alone(&cleaner(&recipe), &rows, &bad);
         let dropped: u64 = settled.dropped.iter().map(|(_, count)| count).sum();
         prop_assert_eq!(u64::from(settled.keep.count()) + dropped + settled.quarantined, rows.len() as u64);
         prop_assert_eq!(settled.quarantined, bad.iter().collect::<HashSet<_>>().len() as u64);
@@ -162,14 +166,14 @@ proptest! {
         recipe in any_recipe(), rows in any_rows(), cuts in vec(0_usize..60, 0..5), resume in 0_u32..6
     ) {
         let cleaner = cleaner(&recipe);
-        let (whole, expected) = settle(&cleaner, &rows, &[], &mut Memory::default());
+        let (whole, expected) = settle_alone(&cleaner, &rows, &[]);
         let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(rows.len())).chain([0, rows.len()]).collect();
         cuts.sort_unstable();
-        let (mut memory, mut found, mut annotated) = (Memory::default(), Vec::new(), BTreeMap::new());
+        let (mut memory, mut found, mut annotated) = (cleaner.memory(), Vec::new(), BTreeMap::new());
         let mut snapshots = vec![memory.to_bytes(0)];
         for block in cuts.windows(2) {
             if memory.visits() == resume {
-                memory = Memory::from_bytes(&memory.to_bytes(resume)).expect("own bytes");
+                memory = cleaner.restore(&memory.to_bytes(resume)).expect("own bytes");
             }
             let (settled, verdicts) = settle(&cleaner, &rows[block[0]..block[1]], &[], &mut memory);
             found.extend(verdicts);
@@ -188,7 +192,7 @@ proptest! {
     #[test]
     fn exactly_the_first_of_each_group_is_kept(rows in any_rows()) {
         let (_, verdicts) =
-            settle(&cleaner("[[clean]]\nop = 'exact_duplicate'\ncolumn = 'text'"), &rows, &[], &mut Memory::default());
+            settle_alone(&cleaner("[[clean]]\nop = 'exact_duplicate'\ncolumn = 'text'"), &rows, &[]);
         let mut seen = HashSet::new();
         for (row, verdict) in rows.iter().zip(verdicts) {
             prop_assert_eq!(seen.insert(row.0), verdict == Verdict::Keep);
@@ -199,7 +203,7 @@ proptest! {
 #[test]
 fn the_first_operator_that_drops_gets_the_count() {
     let rows: [Row; 3] = [(None, Some(9), 0.0), (None, Some(9), 0.0), (Some("a"), Some(9), 0.0)];
-    let dropped = |recipe: &str| settle(&cleaner(recipe), &rows, &[], &mut Memory::default()).0.dropped;
+    let dropped = |recipe: &str| settle_alone(&cleaner(recipe), &rows, &[]).0.dropped;
     let [missing, range, duplicate] = [
         "[[clean]]\nop = 'missing'\ncolumn = 'text'\n",
         "[[clean]]\nop = 'range'\ncolumn = 'label'\nmax = 1\n",
@@ -224,7 +228,7 @@ fn a_row_that_was_dropped_before_is_nobody_s_original_and_one_dropped_after_is()
         "[[clean]]\nop = 'range'\ncolumn = 'label'\nmax = 1\n",
         "[[clean]]\nop = 'exact_duplicate'\ncolumn = 'text'\n",
     );
-    let kept = |recipe: &str| settle(&cleaner(recipe), &rows, &[], &mut Memory::default()).0.keep.count();
+    let kept = |recipe: &str| settle_alone(&cleaner(recipe), &rows, &[]).0.keep.count();
     assert_eq!(kept(&format!("{range}{duplicate}")), 1);
     assert_eq!(kept(&format!("{duplicate}{range}")), 0);
 }
@@ -237,7 +241,7 @@ fn evidence_of_the_rule_that_dropped_stands_first() {
     let cleaner = cleaner(recipe);
     let rows = [(None, None, 2.0), (Some("a"), Some(1), 2.0)];
     let judged = cleaner.judge(&batch(&rows), &[]).expect("a judgement");
-    let settled = cleaner.settle(&judged, &mut Memory::default());
+    let settled = cleaner.settle(0, &judged, &mut cleaner.memory());
     let verdicts = judged.verdicts(&settled);
     let said = |row: usize| verdicts[row].1.iter().map(|said| (said.reason.as_str(), said.measured, said.threshold));
     assert_eq!(verdicts[0].0, Verdict::Drop("missing:text".to_owned()));
@@ -275,25 +279,25 @@ impl Operator for Sums {
         3
     }
 
-    fn reasons(&self) -> Vec<String> {
-        vec!["odd".to_owned(), "large".to_owned()]
+    fn rules(&self) -> Vec<Rule> {
+        vec![Rule::plain("odd"), Rule::at_most("large")]
     }
 
-    fn judge(&self, rows: &Rows<'_>, flags: &mut Flags) -> Result<()> {
+    fn judge(&self, rows: &Rows<'_>, findings: &mut Findings) -> Result<()> {
         let labels = rows.data().column(1).as_primitive::<Int32Type>();
         let scores = rows.data().column(2).as_primitive::<Float64Type>();
         // Not in order, and twice: the frame puts it right. Nor does it matter who is dead.
         for row in (0..rows.len()).rev().chain(0..rows.len()).filter(|&row| labels.is_valid(row)) {
             let sum = f64::from(labels.value(row)) + scores.value(row);
             if sum > 2.0 {
-                flags.measured(row, 1, sum, Some(2.0));
+                findings.measured(row, 1, sum, Some(2.0));
             }
             if sum % 2.0 == 1.0 {
-                flags.add(row, 0);
+                findings.add(row, 0);
             }
         }
         if let Some((row, reason)) = self.fault {
-            flags.add(row, reason);
+            findings.add(row, reason);
         }
         Ok(())
     }
@@ -302,14 +306,16 @@ impl Operator for Sums {
 #[test]
 fn an_operator_of_the_user_s_stands_in_line() {
     let with = |fault, action| {
-        cleaner("[[clean]]\nop = 'missing'\ncolumn = 'text'").with_operator(Box::new(Sums { fault }), action)
+        cleaner("[[clean]]\nop = 'missing'\ncolumn = 'text'")
+            .with_operator(Box::new(Sums { fault }), action)
+            .expect("an operator")
     };
     let rows: [Row; 4] =
         [(None, Some(1), 2.0), (Some("a"), Some(1), 2.0), (Some("a"), Some(2), 2.0), (Some("a"), None, 2.0)];
     let count = |reason: &str, count| (reason.to_owned(), count);
-    let settled = settle(&with(None, Action::Drop), &rows, &[], &mut Memory::default()).0;
+    let settled = settle_alone(&with(None, Action::Drop), &rows, &[]).0;
     assert_eq!(settled.dropped, [count("large", 1), count("missing:text", 1), count("odd", 1)]);
-    let settled = settle(&with(None, Action::Annotate), &rows, &[], &mut Memory::default()).0;
+    let settled = settle_alone(&with(None, Action::Annotate), &rows, &[]).0;
     assert_eq!(settled.annotated, [count("large", 2), count("odd", 1)]);
     assert_eq!(settled.keep.count(), 3);
     let plain = cleaner("[[clean]]\nop = 'missing'\ncolumn = 'text'");
@@ -324,7 +330,7 @@ fn an_operator_of_the_user_s_stands_in_line() {
 fn no_operator_keeps_every_row_that_can_be_read() {
     let cleaner = Cleaner::new(&[], &batch(&[]).schema()).expect("an empty recipe");
     assert!(cleaner.is_empty() && !cleaner.remembers());
-    let (settled, _) = settle(&cleaner, &[(None, None, 0.0); 3], &[1, 1], &mut Memory::default());
+    let (settled, _) = settle_alone(&cleaner, &[(None, None, 0.0); 3], &[1, 1]);
     assert_eq!(settled.keep.kept().collect::<Vec<_>>(), [0, 2]);
     assert_eq!((settled.dropped, settled.quarantined), (vec![], 1));
 }

@@ -1,0 +1,192 @@
+//! `paragraph_duplicate`: paragraphs whose n-grams earlier ones hold already are taken out of a text, and a text that
+//! consists of such is dropped.
+//!
+//! The rules are those of the Bloom filter tool of DataComp-LM in its mode `old-both`, by which DCLM-Baseline was made. A
+//! paragraph is what stands between line feeds; its tokens are the words of Unicode's rules (UAX 29) that are not white
+//! space; n-grams of them are looked for among those seen. Where more than the threshold were, the paragraph goes, and
+//! is not remembered; else it is remembered at once, so that a repetition within one text counts. Paragraphs of fewer
+//! tokens than an n-gram stay and count for nothing. A text of whose n-grams more than the threshold were seen is dropped.
+//!
+//! Theirs is one filter for the whole run and depends on the threads' timing; this one works in order, keeps to its
+//! byte budget by forgetting the oldest, and says how often it errs.
+
+use super::{
+    Rows, Rule,
+    index::{Generations, RotatingBloom},
+    matcher::{Index, Keys, Match, Matcher},
+    near_duplicate::one_text_column,
+    spec::{Built, Column, Settings},
+};
+use crate::{Position, Result};
+use serde::Deserialize;
+use unicode_segmentation::UnicodeSegmentation;
+use xxhash_rust::xxh3::xxh3_64;
+
+pub(super) const NAME: &str = "paragraph_duplicate";
+
+/// What the filter takes where the recipe does not say.
+const BYTES: u64 = 64 << 20;
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Options {
+    n: usize,
+    threshold: f64,
+    false_positive: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { n: 13, threshold: 0.8, false_positive: 0.01 }
+    }
+}
+
+struct ParagraphDuplicate {
+    column: Column,
+    options: Options,
+    budget: u64,
+}
+
+pub(super) fn build(mut settings: Settings<'_>) -> Result<Built, String> {
+    let options: Options = settings.read()?;
+    let column = one_text_column(&mut settings)?;
+    if !(1..=4096).contains(&options.n) {
+        return Err(format!("`n` = {}: must be at least 1 and at most 4096", options.n));
+    }
+    if !(0.0..=1.0).contains(&options.threshold) {
+        return Err(format!("`threshold` = {}: a share is at least 0 and at most 1", options.threshold));
+    }
+    if !(1e-9..=0.5).contains(&options.false_positive) {
+        return Err(format!("`false_positive` = {}: must be at least 1e-9 and at most 0.5", options.false_positive));
+    }
+    let budget = settings.memory.unwrap_or(BYTES);
+    Ok(Built::Matching(Box::new(ParagraphDuplicate { column, options, budget })))
+}
+
+impl ParagraphDuplicate {
+    fn generations(&self) -> Generations {
+        Generations::new(self.budget, self.options.false_positive)
+    }
+}
+
+impl Matcher for ParagraphDuplicate {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn options(&self) -> String {
+        format!("column = {:?}, {:?}", self.column.name, self.options)
+    }
+
+    fn rules(&self) -> Vec<Rule> {
+        vec![Rule::at_most(NAME), Rule::note("repeated_paragraphs")]
+    }
+
+    /// Of each paragraph, the number of its n-grams, and they.
+    fn keys(&self, rows: &Rows<'_>) -> Result<Keys> {
+        let n = self.options.n;
+        let texts = rows.texts(self.column.index)?;
+        let mut keys = Keys::default();
+        let (mut tokens, mut row_of_tokens) = (Vec::new(), String::new());
+        for row in 0..rows.len() {
+            for paragraph in texts.get(row).filter(|_| rows.reaches(row)).into_iter().flat_map(|text| text.split('\n'))
+            {
+                tokens.clear();
+                row_of_tokens.clear();
+                for token in paragraph.split_word_bounds().filter(|token| !token.trim().is_empty()) {
+                    tokens.push(row_of_tokens.len());
+                    row_of_tokens.push_str(token);
+                    // No token holds it, so that the borders between tokens count.
+                    row_of_tokens.push('\n');
+                }
+                let ends = tokens.iter().copied().skip(n).chain([row_of_tokens.len()]);
+                let grams = (tokens.len() + 1).saturating_sub(n);
+                keys.push(grams as u64);
+                for (&start, end) in tokens.iter().zip(ends).take(grams) {
+                    keys.push(xxh3_64(&row_of_tokens.as_bytes()[start..end]));
+                }
+            }
+            keys.end_row();
+        }
+        Ok(keys)
+    }
+
+    fn index(&self) -> Box<dyn Index> {
+        Box::new(Paragraphs { threshold: self.options.threshold, seen: RotatingBloom::new(self.generations()) })
+    }
+
+    fn restore(&self, bytes: &[u8]) -> Option<Box<dyn Index>> {
+        let seen = RotatingBloom::from_bytes(self.generations(), bytes)?;
+        Some(Box::new(Paragraphs { threshold: self.options.threshold, seen }))
+    }
+
+    fn index_bytes(&self, _: u64) -> u64 {
+        self.budget
+    }
+
+    fn cuts(&self) -> Option<usize> {
+        Some(self.column.index)
+    }
+
+    fn cut(&self, text: &str, cut: &[u8]) -> String {
+        let (numbers, _) = cut.as_chunks::<4>();
+        let mut gone = numbers.iter().map(|&number| u32::from_le_bytes(number)).peekable();
+        let kept = (0..).zip(text.split('\n')).filter(|(number, _)| gone.next_if_eq(number).is_none());
+        kept.map(|(_, paragraph)| paragraph).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The n-grams of the paragraphs that were kept.
+#[derive(Debug)]
+struct Paragraphs {
+    threshold: f64,
+    seen: RotatingBloom,
+}
+
+impl Index for Paragraphs {
+    fn meet(&mut self, visit: u32, _: Position, keys: &[u64]) -> Option<Match> {
+        let (mut cut, mut rest, mut number) = (Vec::new(), keys, 0_u32);
+        let (mut seen, mut grams) = (0_u64, 0_u64);
+        while let Some((&count, behind)) = rest.split_first() {
+            let (paragraph, next) = behind.split_at(usize::try_from(count).unwrap_or(usize::MAX).min(behind.len()));
+            rest = next;
+            let known = paragraph.iter().filter(|&&gram| self.seen.contains(gram)).count() as u64;
+            if is_above(known, count, self.threshold) {
+                cut.extend_from_slice(&number.to_le_bytes());
+            } else {
+                paragraph.iter().for_each(|&gram| self.seen.insert(gram, visit));
+            }
+            (seen, grams, number) = (seen + known, grams + count, number.saturating_add(1));
+        }
+        let (measured, threshold) = (Some(seen as f64 / grams as f64), Some(self.threshold));
+        if is_above(seen, grams, self.threshold) {
+            return Some(Match { measured, threshold, ..Match::default() });
+        }
+        (!cut.is_empty()).then(|| Match { rule: 1, measured, threshold, cut, ..Match::default() })
+    }
+
+    fn to_bytes(&self, visits: u32) -> Vec<u8> {
+        self.seen.to_bytes(visits)
+    }
+
+    fn forget_before(&mut self, visits: u32) {
+        self.seen.forget_before(visits);
+    }
+
+    fn bytes_in_memory(&self) -> usize {
+        self.seen.bytes_in_memory()
+    }
+
+    fn false_positives(&self) -> Option<f64> {
+        Some(self.seen.false_positive())
+    }
+}
+
+/// Whether `part` is more than `share` of `whole`; nothing of nothing is not.
+fn is_above(part: u64, whole: u64, share: f64) -> bool {
+    whole > 0 && part as f64 / whole as f64 > share
+}

@@ -1,0 +1,30 @@
+//! Texts: words, sentences and lines as the peers cut them, and the filters and rewrites that stand on them.
+//!
+//! The rules are pure functions over one text; the operators around them bring rows to them. What is taken from a peer
+//! names the peer.
+
+pub(super) mod address;
+mod affixes;
+pub(super) mod bad_words;
+pub(super) mod c4;
+mod characters;
+mod counts;
+mod filter;
+pub(super) mod fineweb;
+pub(super) mod gopher_quality;
+pub(super) mod gopher_repetition;
+pub(super) mod language;
+pub(super) mod length;
+pub(super) mod line_rules;
+mod lines;
+mod lists;
+#[cfg(test)]
+mod parity;
+pub(super) mod pattern;
+mod personal_numbers;
+pub(super) mod pii;
+mod special_cases;
+#[cfg(test)]
+mod tests;
+mod web_address;
+pub(super) mod words;
