@@ -3,31 +3,40 @@
 //! Three pure pieces: a [`Table`] folds signals into one [`Trajectory`] a row, `fit` reads a whole table once a data
 //! epoch, and `targets` gives every row of a window its target weight v and inclusion π. Feedback enters at one door,
 //! [`inbox`]. Values that need no training of ours stand beside them: [`confident_learning`], from out-of-sample
-//! probabilities, and [`knn_shapley()`], from features. This room knows nothing of how rows are read, drawn or trained.
+//! probabilities, and [`knn_shapley()`] and [`data_oob()`], from features. This room knows nothing of how rows are read, drawn or trained.
 
 mod blocks;
 mod classes;
 pub mod confident_learning;
+mod data_oob;
+mod decision_tree;
 mod denoise;
 pub mod inbox;
 mod infobatch;
 mod knn_shapley;
 mod mixture;
 mod parameters;
+mod points;
 mod policy;
 pub mod ranking;
+mod selector;
+mod selectors;
 mod table;
 mod trajectory;
 mod uniform;
 
 pub use classes::{Classes, UNKNOWN_CLASS};
+pub use data_oob::{DataOob, OutOfBag, data_oob};
 pub use denoise::Denoise;
 pub use inbox::{Inbox, Wait};
 pub use infobatch::InfoBatch;
-pub use knn_shapley::{Points, knn_shapley};
+pub use knn_shapley::knn_shapley;
 pub use mixture::{Mixture, Variances};
 pub use parameters::Parameters;
-pub use policy::{Policy, PolicySpec, WindowRows, policy};
+pub use points::Points;
+pub use policy::{MixtureOpening, Policy, PolicySpec, Reshare, WindowRows, policy};
+pub use selector::{Candidate, Needs, Pick, Reference, Selector};
+pub use selectors::{Importance, Jest, ProgressiveDropout, RhoLoss, Selection, SelectiveBackprop};
 pub use table::Table;
 pub use trajectory::Trajectory;
 pub use uniform::Uniform;

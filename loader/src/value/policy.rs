@@ -4,11 +4,17 @@
 //! beside this one and one line in [`POLICIES`].
 
 use super::{
-    classes::Classes, denoise::Denoise, infobatch::InfoBatch, parameters::Parameters, table::Table,
-    trajectory::Trajectory, uniform::Uniform,
+    classes::Classes,
+    denoise::Denoise,
+    infobatch::InfoBatch,
+    parameters::Parameters,
+    selectors::{Selecting, Selection},
+    table::Table,
+    trajectory::Trajectory,
+    uniform::Uniform,
 };
 use crate::{
-    Error, Position, Result, Target,
+    Domain, Error, Position, Report, Result, Target,
     spelling::{advice, cut, quoted},
 };
 use std::{fmt::Debug, ops::RangeInclusive, sync::Arc};
@@ -38,6 +44,46 @@ pub trait Policy: Send + Sync + Debug {
     ///
     /// `parameters` are those that this policy's [`fit`](Self::fit) gave for the same data epoch.
     fn targets(&self, parameters: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>);
+
+    /// How the rows that are drawn are thinned out inside a training step, where they are: batches are then
+    /// super-batches of candidates.
+    fn selection(&self) -> Option<&Selection> {
+        None
+    }
+
+    /// New shares for the domains of a mixture when a window opens, before its rows are chosen; `None` leaves those in
+    /// force, which is what a policy does that says nothing else.
+    ///
+    /// A function of its argument alone. What it gives stays in force, through data epochs and resumes, until it gives
+    /// something else. A policy that follows signals here says so in [`reads_signals`](Self::reads_signals).
+    fn reshare(&self, opening: &MixtureOpening<'_>) -> Option<Reshare> {
+        let _ = opening;
+        None
+    }
+}
+
+/// What a policy that moves the shares of a mixture sees when a window opens.
+#[derive(Clone, Copy, Debug)]
+pub struct MixtureOpening<'a> {
+    /// The domains: a row's domain is the one whose blocks hold its block.
+    pub domains: &'a [Domain],
+    /// The recipe's shares; they add up to 1.
+    pub of_recipe: &'a [f64],
+    /// The shares in force; they add up to 1.
+    pub in_force: &'a [f64],
+    /// What the policy asked to be remembered when it gave shares last; empty before.
+    pub memory: &'a [f64],
+    /// The reports that have entered the values since the window before, in batch order.
+    pub reports: &'a [Report],
+}
+
+/// What a policy that moves the shares of a mixture asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reshare {
+    /// A share for each domain, above 0; they count beside their sum.
+    pub shares: Vec<f64>,
+    /// What it wants to see again at the next opening. Saved with the stream's state, so a few numbers a domain.
+    pub memory: Vec<f64>,
 }
 
 /// The rows of a window, with what is known of each at its opening.
@@ -46,13 +92,40 @@ pub struct WindowRows<'a> {
     positions: &'a [Position],
     table: &'a Table,
     classes: &'a Classes,
+    scores: &'a [(String, Vec<f32>)],
+    domains: &'a [Domain],
 }
 
 impl<'a> WindowRows<'a> {
     /// The rows at `positions`, in the window's order.
     #[must_use]
     pub const fn new(positions: &'a [Position], table: &'a Table, classes: &'a Classes) -> Self {
-        Self { positions, table, classes }
+        Self { positions, table, classes, scores: &[], domains: &[] }
+    }
+
+    /// With what cleaning found out about them: named scores, each with a number a row in the window's order.
+    #[must_use]
+    pub const fn with_scores(self, scores: &'a [(String, Vec<f32>)]) -> Self {
+        Self { scores, ..self }
+    }
+
+    /// The score `name` that a cleaning operator gave, one number a row in the window's order, NaN where a row has none;
+    /// `None` where no operator gives such a score.
+    #[must_use]
+    pub fn score(&self, name: &str) -> Option<&'a [f32]> {
+        self.scores.iter().find(|(score, _)| score == name).map(|(_, values)| values.as_slice())
+    }
+
+    /// The same rows, of a plan with these domains.
+    #[must_use]
+    pub const fn with_domains(self, domains: &'a [Domain]) -> Self {
+        Self { domains, ..self }
+    }
+
+    /// The number of the domain that each row belongs to, in the window's order; 0 where there is but one dataset.
+    pub fn domains(&self) -> impl Iterator<Item = usize> {
+        let domains = self.domains;
+        self.positions.iter().map(move |position| domains.partition_point(|domain| domain.blocks.end <= position.block))
     }
 
     /// How many rows there are.
@@ -112,7 +185,7 @@ pub(super) fn within(place: &str, option: &str, value: f64, range: RangeInclusiv
 }
 
 /// Names of the recipe's contract whose policies this version does not have.
-const NOT_BUILT: &[&str] = &["weighted", "rho_loss", "jest", "importance"];
+const NOT_BUILT: &[&str] = &["weighted", "alignment", "odm", "ado", "doremi"];
 
 /// The policy that a recipe asks for.
 ///
@@ -120,8 +193,11 @@ const NOT_BUILT: &[&str] = &["weighted", "rho_loss", "jest", "importance"];
 /// [`Error::Recipe`] for a name or an option that does not exist, naming the nearest that does; for a value out of its
 /// range; and for a policy that this version does not have.
 pub fn policy(spec: &PolicySpec) -> Result<Arc<dyn Policy>> {
+    if let Some(selecting) = Selecting::from_options(&spec.name, &spec.options) {
+        return Ok(Arc::new(selecting?));
+    }
     let Some((name, build)) = POLICIES.iter().find(|(name, _)| *name == spec.name) else {
-        let built: Vec<&str> = POLICIES.iter().map(|(name, _)| *name).collect();
+        let built: Vec<&str> = POLICIES.iter().map(|(name, _)| *name).chain(Selecting::NAMES).collect();
         let asked = cut(&spec.name);
         return Err(Error::recipe(if NOT_BUILT.contains(&spec.name.as_str()) {
             format!("policy `{asked}` is not in this version, which has {}", quoted(&built))
@@ -158,11 +234,26 @@ mod tests {
     }
 
     #[test]
+    fn selectors_are_policies_that_say_how_many_candidates_they_score() {
+        for name in Selecting::NAMES {
+            let policy = policy(&spec(name, "candidates = 320")).unwrap();
+            assert_eq!(policy.selection().unwrap().candidates, 320);
+            assert!(policy.fingerprint().starts_with(name) && policy.fingerprint().contains("320"));
+            assert!(refusal(name, "").contains("`candidates` is missing"));
+            assert!(refusal(name, "candidates = 0").contains("must be a number from 1"));
+            assert!(
+                refusal(name, "candidates = 9\nflor = 1").starts_with(&format!("policy `{name}`: unknown key `flor`"))
+            );
+        }
+    }
+
+    #[test]
     fn an_unknown_name_is_answered_with_the_nearest() {
         assert!(refusal("denoize", "").contains("did you mean `denoise`?"));
         assert_eq!(
             refusal("zzzz", ""),
-            "there is no policy `zzzz`; this version has `uniform`, `denoise`, `infobatch`"
+            "there is no policy `zzzz`; this version has `uniform`, `denoise`, `infobatch`, `importance`, `jest`, \
+             `progressive_dropout`, `rho_loss`, `selective_backprop`"
         );
     }
 

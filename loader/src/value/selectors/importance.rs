@@ -1,0 +1,153 @@
+//! Importance sampling by a bound of the gradient's norm, where it pays.
+
+use crate::{
+    Randomness, Result, strict,
+    value::{
+        policy::within,
+        selector::{Candidate, Needs, Pick, Selector, highest},
+    },
+};
+use serde::Deserialize;
+
+/// The selector `importance` (Katharopoulos and Fleuret, ICML 2018): `size` rows drawn with replacement from the B
+/// candidates with probabilities g, weighted by 1/(B·g), so that the weighted mean of their losses is, in expectation,
+/// the mean over the candidates.
+///
+/// g is in proportion to the norm of the loss's gradient at the logits, ‖softmax(z) − onehot(y)‖₂ (equation 20 of the
+/// paper, without the constant), mixed with a `floor` λ of the uniform distribution, which bounds weights by 1/λ. It is
+/// used only while it pays: the variance falls by the factor τ² = B·Σg², which is B over the effective sample size
+/// 1/Σg², and where τ is not above `threshold` the rows are drawn uniformly without replacement with weight 1, which is
+/// unbiased too. The default threshold is (B + 3·size)/(3·size), the cost of a step with scoring over one without, where
+/// a backward pass costs two forward passes. (The paper smooths τ over steps; here each super-batch decides for itself,
+/// so that nothing has to be remembered.)
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Importance {
+    floor: f64,
+    threshold: Option<f64>,
+}
+
+impl Default for Importance {
+    fn default() -> Self {
+        Self { floor: 0.1, threshold: None }
+    }
+}
+
+impl Importance {
+    pub(in crate::value) const NAME: &'static str = "importance";
+
+    /// Options: `floor` (0.001 to 1), `threshold` of τ (from 0; 0 is always on).
+    pub(in crate::value) fn from_options(place: &str, options: &toml::Table) -> Result<Self> {
+        let selector: Self = strict::from_table(place, options)?;
+        within(place, "floor", selector.floor, 0.001..=1.0)?;
+        within(place, "threshold", selector.threshold.unwrap_or(0.0), 0.0..=1e6)?;
+        Ok(selector)
+    }
+
+    pub(in crate::value) fn fingerprint(&self) -> String {
+        format!("{}/1(floor={:?},threshold={:?})", Self::NAME, self.floor, self.threshold)
+    }
+
+    /// The probability of each candidate; `None` where no candidate has a gradient.
+    fn probabilities(&self, candidates: &[Candidate]) -> Option<Vec<f64>> {
+        // What is not finite cannot be trained on; at the floor it is at least seen.
+        let norm = |candidate: &Candidate| f64::from(candidate.el2n.filter(|norm| norm.is_finite()).unwrap_or(0.0));
+        let sum: f64 = candidates.iter().map(norm).sum();
+        let uniform = 1.0 / candidates.len() as f64;
+        let mixed = |candidate| (1.0 - self.floor) * norm(candidate) / sum + self.floor * uniform;
+        (sum > 0.0).then(|| candidates.iter().map(mixed).collect())
+    }
+}
+
+impl Selector for Importance {
+    fn needs(&self) -> Needs {
+        Needs { el2n: true, ..Needs::default() }
+    }
+
+    fn unbiased(&self) -> bool {
+        true
+    }
+
+    fn select(&self, candidates: &[Candidate], size: usize, randomness: &mut Randomness) -> Vec<Pick> {
+        let count = candidates.len() as f64;
+        let threshold = self.threshold.unwrap_or((count + 3.0 * size as f64) / (3.0 * size as f64));
+        let pays = |g: &Vec<f64>| libm::sqrt(count * g.iter().map(|g| g * g).sum::<f64>()) > threshold;
+        let Some(g) = self.probabilities(candidates).filter(pays) else {
+            let order: Vec<f64> = candidates.iter().map(|_| randomness.unit()).collect();
+            return highest(&order, size);
+        };
+        let mut sums = Vec::with_capacity(g.len());
+        let total = g.iter().fold(0.0, |sum, g| {
+            sums.push(sum + g);
+            sum + g
+        });
+        let mut picks: Vec<Pick> = (0..size)
+            .map(|_| {
+                let point = randomness.unit() * total;
+                let index = sums.partition_point(|sum| *sum <= point).min(g.len() - 1);
+                Pick { index: index as u32, weight: (1.0 / (count * g[index])) as f32 }
+            })
+            .collect();
+        picks.sort_by_key(|pick| pick.index);
+        picks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::selector::tests::{candidate, randomness};
+    use proptest::prelude::*;
+
+    const ALWAYS: Importance = Importance { floor: 0.1, threshold: Some(0.0) };
+
+    proptest! {
+        #[test]
+        fn weights_are_bounded_and_their_rows_are_those_of_high_norm(
+            probabilities in prop::collection::vec(0.0_f32..1.0, 2..50), seed: u64
+        ) {
+            let candidates: Vec<_> =
+                probabilities.iter().zip(0..).map(|(p, row)| candidate(row, 1.0, *p, None)).collect();
+            let picks = ALWAYS.select(&candidates, candidates.len() / 2, &mut randomness(seed));
+            prop_assert_eq!(picks.len(), candidates.len() / 2);
+            prop_assert!(picks.iter().all(|pick| pick.weight > 0.0 && pick.weight <= 1.0 / 0.1 + 1e-3));
+        }
+    }
+
+    #[test]
+    fn the_weighted_mean_estimates_that_of_the_candidates_without_bias() {
+        let loss = |row: u32| f64::from(row * row % 17);
+        for selector in [ALWAYS, Importance::default(), Importance { floor: 1.0, ..ALWAYS }] {
+            let probability = |row: u32| if row < 3 { 0.01 } else { 0.97 + row as f32 / 2_000.0 };
+            let candidates: Vec<_> =
+                (0..30).map(|row| candidate(row, loss(row) as f32, probability(row), None)).collect();
+            let wanted = (0..30).map(loss).sum::<f64>() / 30.0;
+            let mut randomness = randomness(7);
+            const DRAWS: usize = 20_000;
+            let means: Vec<f64> = (0..DRAWS)
+                .map(|_| {
+                    let picks = selector.select(&candidates, 6, &mut randomness);
+                    picks.iter().map(|pick| f64::from(pick.weight) * loss(pick.index)).sum::<f64>() / 6.0
+                })
+                .collect();
+            let mean = means.iter().sum::<f64>() / DRAWS as f64;
+            let variance = means.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / DRAWS as f64;
+            let standard_error = (variance / DRAWS as f64).sqrt();
+            assert!(
+                (mean - wanted).abs() < 4.0 * standard_error,
+                "{selector:?}: {mean} and {wanted} ± {standard_error}"
+            );
+        }
+    }
+
+    #[test]
+    fn where_norms_are_alike_rows_are_drawn_uniformly_once_each() {
+        let candidates: Vec<_> = (0..30).map(|row| candidate(row, 1.0, 0.5, None)).collect();
+        let picks = Importance::default().select(&candidates, 10, &mut randomness(1));
+        assert_eq!(picks.len(), 10);
+        assert!(picks.windows(2).all(|pair| pair[0].index < pair[1].index));
+        assert!(picks.iter().all(|pick| pick.weight == 1.0));
+        let none: Vec<_> = candidates.iter().map(|row| Candidate { el2n: Some(f32::NAN), ..*row }).collect();
+        assert_eq!(ALWAYS.select(&none, 10, &mut randomness(1)), picks);
+    }
+}
