@@ -9,22 +9,26 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arable_loader::{Position, stream::Receipt};
-use burn::tensor::{Device, Tensor, TensorData};
+use arable_loader::{
+    Position,
+    stream::{Receipt, SampleSpan},
+};
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use crate::{
     Error, Signals,
     feedback::{Feedback, Settled},
+    loss::Losses,
 };
 
 /// What the weighted sum of losses is divided by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WeightNorm {
-    /// The number of slots in the batch: Σ wᵢ lᵢ / B. With weights v/π it is unbiased (Horvitz–Thompson), and with
-    /// weights of 1 it is the plain mean.
+    /// What the mean without weights is divided by: the number of slots, Σ wᵢ lᵢ / B, or the losses' factors,
+    /// Σ wᵢ fᵢ lᵢ / Σ fᵢ. With weights v/π it is unbiased (Horvitz–Thompson), and with weights of 1 it is the plain mean.
     #[default]
     Slots,
-    /// The batch's own weights: Σ wᵢ lᵢ / Σ wᵢ, and 0 where they sum to 0. Steadier steps and a small bias (Hájek).
+    /// The batch's own weights too: Σ wᵢ fᵢ lᵢ / Σ wᵢ fᵢ, and 0 where they sum to 0. Steadier steps and a small bias (Hájek).
     Sum,
 }
 
@@ -41,11 +45,15 @@ pub struct Curated<B> {
 struct Slots {
     number: u64,
     epoch: u32,
+    /// Rows of the batch.
+    slots: usize,
     positions: Arc<[Position]>,
     weights: Vec<f32>,
+    spans: Option<Arc<[SampleSpan]>>,
     device: Device,
     feedback: Arc<Feedback>,
-    /// Until the batch is settled.
+    padding: bool,
+    /// Until the batch is settled; none from the start for one that only fills up.
     receipt: Mutex<Option<Receipt>>,
 }
 
@@ -57,9 +65,11 @@ impl<B> Curated<B> {
 
     /// The loader's `batch`, which `inner` was made of on `device`.
     pub(crate) fn new(inner: B, origin: Origin, device: Device, feedback: Arc<Feedback>) -> Self {
-        let Origin { number, epoch, positions, weights, receipt } = origin;
-        let receipt = Mutex::new(Some(receipt));
-        Self { inner, slots: Some(Slots { number, epoch, positions, weights, device, feedback, receipt }) }
+        let Origin { number, epoch, slots, positions, weights, spans, receipt } = origin;
+        let padding = receipt.is_none();
+        let receipt = Mutex::new(receipt);
+        let slots = Slots { number, epoch, slots, positions, weights, spans, device, feedback, padding, receipt };
+        Self { inner, slots: Some(slots) }
     }
 
     /// The user's own batch. One that was not settled before is reported as "no signal".
@@ -77,12 +87,63 @@ impl<B> Curated<B> {
         self.slots.as_ref().map_or(0, |slots| slots.epoch)
     }
 
-    /// Where each slot's row stands in the plan, in slot order; empty for a plain batch.
+    /// Whether the batch only fills up the last round of several devices: its weights are 0, and nothing is reported.
+    pub fn is_padding(&self) -> bool {
+        self.slots.as_ref().is_some_and(|slots| slots.padding)
+    }
+
+    /// Where each sample lies, slot by slot, where slots are packed; `None` where sample i is slot i.
+    pub fn spans(&self) -> Option<&[SampleSpan]> {
+        self.slots.as_ref()?.spans.as_deref()
+    }
+
+    /// The losses of the samples from those of the tokens, `[slots, tokens]`, in a packed batch: each sample's loss is
+    /// the mean over its tokens, and its factor how much these count together, so that the mean is that over all tokens.
+    /// `counts`, of the same shape, says how much each token counts; what is no sample's, such as padding, counts
+    /// nothing in any case.
+    ///
+    /// Without packing each row is a sample.
+    ///
+    /// # Panics
+    ///
+    /// If the tensors differ in shape, or the batch has another number of slots or shorter ones.
+    #[must_use]
+    pub fn of_tokens(&self, losses: Tensor<2>, counts: Tensor<2>) -> Losses {
+        let [slots, tokens] = losses.dims();
+        assert!(counts.dims() == [slots, tokens], "losses {:?} and counts {:?}", losses.dims(), counts.dims());
+        let samples = self.spans().map_or(slots, <[SampleSpan]>::len);
+        let owners = Tensor::<1, Int>::from_ints(self.owners(slots, tokens).as_slice(), &losses.device());
+        let sum = |of: Tensor<2>| {
+            // The last place takes what belongs to no sample.
+            let zeros = Tensor::<1>::zeros([samples + 1], &of.device());
+            let all = zeros.scatter(0, owners.clone(), of.reshape([slots * tokens]), IndexingUpdateOp::Add);
+            all.narrow(0, 0, samples)
+        };
+        let counts = counts.detach();
+        let counted = sum(counts.clone());
+        let none = counted.clone().equal_scalar(0);
+        Losses::with_factors(sum(losses * counts) / counted.clone().mask_fill(none, 1), counted)
+    }
+
+    /// Of each token, the sample that it belongs to; one past the last where it belongs to none.
+    fn owners(&self, slots: usize, tokens: usize) -> Vec<i64> {
+        let Some(spans) = self.spans() else {
+            return (0..slots as i64).flat_map(|slot| std::iter::repeat_n(slot, tokens)).collect();
+        };
+        let mut owners = vec![spans.len() as i64; slots * tokens];
+        for (sample, span) in (0..).zip(spans) {
+            let start = span.slot as usize * tokens + span.start as usize;
+            owners[start..start + span.length as usize].fill(sample);
+        }
+        owners
+    }
+
+    /// Where each sample's row stands in the plan, slot by slot; empty for a plain batch.
     pub fn positions(&self) -> &[Position] {
         self.slots.as_ref().map_or(&[], |slots| &slots.positions)
     }
 
-    /// The factor on each slot's loss, `[batch]`, on the batch's device: a constant, through which no gradient flows.
+    /// The factor on each sample's loss, `[samples]`, on the batch's device: a constant, through which no gradient flows.
     ///
     /// For a plain batch a single 1, on the default device, which broadcasts.
     pub fn weights(&self) -> Tensor<1> {
@@ -92,26 +153,29 @@ impl<B> Curated<B> {
         }
     }
 
-    /// The weighted mean Σ wᵢ lᵢ / B of one loss a slot, as the scalar `[1]` to call `backward` on; the losses and
+    /// The weighted mean Σ wᵢ lᵢ / B of one loss a sample (a slot, or a span of one that is
+    /// packed), as the scalar `[1]` to call `backward` on; the losses and
     /// `signals` are on their way back to the loader.
     ///
-    /// `losses` is `[batch]`: unweighted, and not reduced. Nothing is read on this thread. Where all weights are 1 this
-    /// is `losses.mean()` and adds nothing to the graph. Settling a batch again weighs the losses again but reports
-    /// nothing. A plain batch gives the plain mean.
+    /// `losses` is `[samples]`: unweighted, and not reduced; or [`Losses`] with factors (class weights, numbers of
+    /// tokens), of which the mean is Σ wᵢ fᵢ lᵢ / Σ fᵢ. Nothing is read on this thread. Where all weights are 1 this is
+    /// the losses' own mean and adds nothing to the graph. Settling a batch again weighs the losses again but reports
+    /// nothing. A plain batch gives the losses' own mean.
     ///
     /// # Errors
     ///
-    /// A training step cannot return an error. So with another number of losses or signals than slots, this returns 0,
+    /// A training step cannot return an error. So with another number of losses or signals than samples, this returns 0,
     /// with gradients of 0, reports no signal, and the loader's iterator yields [`Error::Mismatch`] instead of its next
     /// batch, which ends the training.
     #[must_use = "the gradients come from this loss"]
-    pub fn settle(&self, losses: Tensor<1>, signals: Signals) -> Tensor<1> {
+    pub fn settle(&self, losses: impl Into<Losses>, signals: Signals) -> Tensor<1> {
         self.settle_with(losses, signals, WeightNorm::default())
     }
 
     /// As [`settle`](Self::settle), with the denominator chosen.
     #[must_use = "the gradients come from this loss"]
-    pub fn settle_with(&self, losses: Tensor<1>, signals: Signals, norm: WeightNorm) -> Tensor<1> {
+    pub fn settle_with(&self, losses: impl Into<Losses>, signals: Signals, norm: WeightNorm) -> Tensor<1> {
+        let losses = losses.into();
         let Some(slots) = &self.slots else {
             return losses.mean();
         };
@@ -119,10 +183,10 @@ impl<B> Curated<B> {
         if let Err(error) = slots.check(&losses, &signals) {
             slots.feedback.fault(error);
             // A sum of zeros that keeps the graph, so that the step's `backward` still works.
-            return losses.mul_scalar(0.0).sum();
+            return losses.per_sample().mul_scalar(0.0).sum();
         }
         if let Some(receipt) = receipt {
-            let losses = losses.clone().without_autodiff();
+            let losses = losses.per_sample().without_autodiff();
             slots.feedback.send(Settled { receipt, losses, classes: signals.into_rows() });
         }
         slots.reduce(losses, norm)
@@ -130,12 +194,17 @@ impl<B> Curated<B> {
 }
 
 impl Slots {
-    fn check(&self, losses: &Tensor<1>, signals: &Signals) -> Result<(), Error> {
+    fn check(&self, losses: &Losses, signals: &Signals) -> Result<(), Error> {
         let slots = self.weights.len();
         let mismatch = |what, found| Error::Mismatch { batch: self.number, what, found, slots };
-        let [found] = losses.dims();
+        let [found] = losses.per_sample().dims();
         if found != slots {
             return Err(mismatch("losses", found));
+        }
+        if let Some([found]) = losses.factors().map(|factors| factors.dims())
+            && found != slots
+        {
+            return Err(mismatch("factors", found));
         }
         match signals.len() {
             Some(found) if found != slots => Err(mismatch("signals", found)),
@@ -143,30 +212,26 @@ impl Slots {
         }
     }
 
-    fn reduce(&self, losses: Tensor<1>, norm: WeightNorm) -> Tensor<1> {
+    fn reduce(&self, losses: Losses, norm: WeightNorm) -> Tensor<1> {
         if self.weights.iter().all(|&weight| weight == 1.0) {
             return losses.mean();
         }
+        let like = losses.per_sample();
         let weights = TensorData::from(self.weights.as_slice());
-        let weights = Tensor::from_data(weights, (&losses.device(), losses.dtype()));
-        let weighted = losses * weights;
-        match norm {
-            WeightNorm::Slots => weighted.mean(),
-            WeightNorm::Sum => {
-                let sum: f64 = self.weights.iter().map(|&weight| f64::from(weight)).sum();
-                weighted.sum() / if sum > 0.0 { sum } else { 1.0 }
-            }
-        }
+        let weights = Tensor::from_data(weights, (&like.device(), like.dtype()));
+        losses.weighted_mean(Some(weights), norm == WeightNorm::Sum)
     }
 }
 
-/// What a loader's batch says of itself, without its data.
+/// What a loader's batch says of itself, without its data. Without a receipt it only fills up.
 pub(crate) struct Origin {
     pub(crate) number: u64,
     pub(crate) epoch: u32,
+    pub(crate) slots: usize,
     pub(crate) positions: Arc<[Position]>,
     pub(crate) weights: Vec<f32>,
-    pub(crate) receipt: Receipt,
+    pub(crate) spans: Option<Arc<[SampleSpan]>>,
+    pub(crate) receipt: Option<Receipt>,
 }
 
 impl<B> Deref for Curated<B> {
@@ -182,7 +247,7 @@ impl<B: fmt::Debug> fmt::Debug for Curated<B> {
         let mut debug = f.debug_struct("Curated");
         debug.field("inner", &self.inner);
         if let Some(slots) = &self.slots {
-            debug.field("number", &slots.number).field("epoch", &slots.epoch).field("slots", &slots.weights.len());
+            debug.field("number", &slots.number).field("epoch", &slots.epoch).field("slots", &slots.slots);
         }
         debug.finish_non_exhaustive()
     }

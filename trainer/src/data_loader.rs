@@ -13,14 +13,15 @@ use burn::{
         dataset::DatasetError,
     },
     tensor::Device,
+    train::{LearnerModel, SupervisedTraining},
 };
 use serde::de::DeserializeOwned;
 
 use crate::{
-    ArrowBatcher, Curated, Error,
+    ArrowBatcher, Curated, Error, Pace, StreamMetric,
     curated::Origin,
     error::BoxError,
-    run::{Lease, Run},
+    run::{Dealt, Lease, Run},
 };
 
 /// A curated stream as burn's data loader of [`Curated<O>`], for one device.
@@ -37,6 +38,10 @@ use crate::{
 /// repeatable, but not what an uninterrupted run would have drawn. Most backends keep one generator for all devices of
 /// the process, and anything else that draws from it (augmentation in a thread of its own) moves it along.
 ///
+/// With several devices, `slice(start, end)` is read as the device's share: batch b goes to device b mod R, and each gets
+/// equally many in a virtual epoch, the last filled up with batches of weight 0 that are never reported. All devices
+/// together see the batches of one, in the same order by number, and what any of them reports reaches the draws of all.
+///
 /// Clones, and what `to_device` gives, are handles to the same run. When the last of them is dropped, what was settled
 /// is waited for and reported, and the stream ends; what is settled later is reported to nobody.
 ///
@@ -44,14 +49,13 @@ use crate::{
 ///
 /// An iterator yields its error once and then ends, which ends a burn training with that error; see [`Error`]. In
 /// particular one `iter()` more than the run has virtual epochs yields [`Error::Exhausted`], and so does each after it;
-/// an `iter()` while another iterator of the run is alive yields [`Error::Busy`]; and an iterator of a `slice` that is
-/// not the whole yields [`Error::Slice`].
+/// an `iter()` while another iterator of the run, or of the device's share of it, is alive yields [`Error::Busy`]; and an
+/// iterator of a `slice` that is no device's share yields [`Error::Slice`].
 pub struct CuratedDataLoader<O> {
     run: Arc<Run>,
     batcher: Arc<dyn ArrowBatcher<O>>,
     device: Device,
-    /// The slots asked for, where they are not the whole.
-    slice: Option<(usize, usize)>,
+    part: Part,
 }
 
 impl<O: 'static> CuratedDataLoader<O> {
@@ -68,7 +72,7 @@ impl<O: 'static> CuratedDataLoader<O> {
     /// The stream's columns in batches made by `batcher`, without a detour over rows: the fast path.
     pub fn from_arrow(stream: Stream, batcher: impl ArrowBatcher<O> + 'static) -> Self {
         let run = Arc::new(Run::new(stream));
-        Self { run, batcher: Arc::new(batcher), device: Device::default(), slice: None }
+        Self { run, batcher: Arc::new(batcher), device: Device::default(), part: Part::WHOLE }
     }
 
     /// The loader as burn's trainings take it.
@@ -81,6 +85,23 @@ impl<O: 'static> CuratedDataLoader<O> {
     #[must_use]
     pub fn num_epochs(&self) -> usize {
         usize::try_from(self.run.epochs()).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) const fn run(&self) -> &Arc<Run> {
+        &self.run
+    }
+
+    /// Whether data or compute holds the training up so far, and what to change.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.run.pace()
+    }
+
+    /// Registers what the stream has to say as metrics of `training`, each step's beside the loss: the share of rows
+    /// kept, the batch's effective sample size, the share of rows that the policy doubts, and the wait for data.
+    #[must_use]
+    pub fn watch<M: LearnerModel>(&self, training: SupervisedTraining<M>) -> SupervisedTraining<M> {
+        StreamMetric::all(&self.run).fold(training, SupervisedTraining::metric_train_numeric)
     }
 
     /// Waits until every batch that was settled so far is reported to the loader.
@@ -102,7 +123,7 @@ impl<O> Clone for CuratedDataLoader<O> {
             run: Arc::clone(&self.run),
             batcher: Arc::clone(&self.batcher),
             device: self.device.clone(),
-            slice: self.slice,
+            part: self.part,
         }
     }
 }
@@ -113,7 +134,7 @@ impl<O> fmt::Debug for CuratedDataLoader<O> {
             .field("slots", &self.run.slots())
             .field("epochs", &self.run.epochs())
             .field("device", &self.device)
-            .field("slice", &self.slice)
+            .field("part", &self.part)
             .finish_non_exhaustive()
     }
 }
@@ -121,9 +142,9 @@ impl<O> fmt::Debug for CuratedDataLoader<O> {
 impl<O: 'static> DataLoader<Curated<O>> for CuratedDataLoader<O> {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Curated<O>> + 'a> {
         let slots = self.run.slots();
-        let start = match self.slice {
-            Some((start, end)) => Err(Error::Slice { start, end, slots }),
-            None => self.run.lease(),
+        let start = match self.part {
+            Part::Rank { rank, ranks } => self.run.lease(rank, ranks),
+            Part::Other { start, end } => Err(Error::Slice { start, end, slots }),
         };
         let (done, state) = match start {
             Ok(lease) => {
@@ -136,7 +157,10 @@ impl<O: 'static> DataLoader<Curated<O>> for CuratedDataLoader<O> {
     }
 
     fn num_items(&self) -> usize {
-        self.slice.map_or(self.run.slots(), |(start, end)| end.saturating_sub(start))
+        match self.part {
+            Part::Rank { ranks, .. } => self.run.slots_of_rank(ranks),
+            Part::Other { start, end } => end.saturating_sub(start),
+        }
     }
 
     fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Curated<O>>> {
@@ -144,9 +168,44 @@ impl<O: 'static> DataLoader<Curated<O>> for CuratedDataLoader<O> {
     }
 
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Curated<O>>> {
-        let whole = self.slice.is_none() && (start, end) == (0, self.run.slots());
-        let slice = if whole { None } else { Some((start, end)) };
-        Arc::new(Self { slice, ..self.clone() })
+        let part = match self.part {
+            Part::WHOLE => Part::of(start, end, self.run.slots()),
+            _ => Part::Other { start, end },
+        };
+        Arc::new(Self { part, ..self.clone() })
+    }
+}
+
+/// Which of a run's batches a loader has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Rank {
+        rank: u64,
+        ranks: u64,
+    },
+    /// None that a run can give.
+    Other {
+        start: usize,
+        end: usize,
+    },
+}
+
+impl Part {
+    const WHOLE: Self = Self::Rank { rank: 0, ranks: 1 };
+
+    /// The share that burn's `split_dataloader` means by `start..end` of `slots`: one of as many equal parts as there are
+    /// devices, of which the last has what is left over.
+    fn of(start: usize, end: usize, slots: usize) -> Self {
+        /// More devices than a process has.
+        const MOST: usize = 1024;
+        let found = (1..=MOST.min(slots)).find_map(|ranks| {
+            let step = slots / ranks;
+            let rank = start / step;
+            let ends = if rank + 1 == ranks { slots } else { (rank + 1) * step };
+            (rank < ranks && rank * step == start && end == ends)
+                .then_some(Self::Rank { rank: rank as u64, ranks: ranks as u64 })
+        });
+        found.unwrap_or(Self::Other { start, end })
     }
 }
 
@@ -170,10 +229,10 @@ impl<O> Iter<'_, O> {
     fn try_next(&mut self) -> Result<Option<Curated<O>>, Error> {
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Open(mut lease) => {
-                let Some(batch) = lease.next_batch()? else {
+                let Some(dealt) = lease.next_batch()? else {
                     return Ok(None);
                 };
-                let curated = self.make(batch, lease.run())?;
+                let curated = self.make(dealt, lease.run())?;
                 self.done = lease.done();
                 self.state = State::Open(lease);
                 Ok(Some(curated))
@@ -183,11 +242,19 @@ impl<O> Iter<'_, O> {
         }
     }
 
-    fn make(&self, batch: Batch, run: &Run) -> Result<Curated<O>, Error> {
-        let Batch { number, epoch, data, positions, weights, receipt, .. } = batch;
-        let inner =
-            self.batcher.batch(&data, self.device).map_err(|source| Error::Batcher { batch: number, source })?;
-        let origin = Origin { number, epoch, positions, weights, receipt };
+    fn make(&self, dealt: Dealt, run: &Run) -> Result<Curated<O>, Error> {
+        let (data, origin) = match dealt {
+            Dealt::Batch(Batch { number, epoch, data, positions, weights, spans, receipt, .. }) => {
+                let slots = data.num_rows();
+                (data, Origin { number, epoch, slots, positions, weights, spans, receipt: Some(receipt) })
+            }
+            Dealt::Padding { number, epoch, data, positions, spans } => {
+                let (slots, weights) = (data.num_rows(), vec![0.0; positions.len()]);
+                (data, Origin { number, epoch, slots, positions, weights, spans, receipt: None })
+            }
+        };
+        let batch = origin.number;
+        let inner = self.batcher.batch(&data, self.device).map_err(|source| Error::Batcher { batch, source })?;
         Ok(Curated::new(inner, origin, self.device.clone(), Arc::clone(&run.feedback)))
     }
 }

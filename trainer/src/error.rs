@@ -46,10 +46,19 @@ pub enum Error {
     )]
     Busy,
 
-    /// A `slice` of the loader, as multi-device strategies ask for.
+    /// A training with several devices that this run cannot feed.
+    #[error("{ranks} devices: {what}")]
+    Ranks {
+        /// The devices.
+        ranks: u64,
+        /// What keeps it from feeding them.
+        what: String,
+    },
+
+    /// A `slice` of the loader that is none of an equal division, as multi-device strategies make it.
     #[error(
-        "slots {start}..{end} of {slots}: this loader feeds one device and cannot be sliced; \
-         use a single-device strategy"
+        "slots {start}..{end} of {slots} are none of the equal parts that burn gives to devices; \
+         a part is read as a device's share of the batches, never as a stretch of the epoch"
     )]
     Slice {
         /// First slot asked for.
@@ -68,7 +77,7 @@ pub enum Error {
     Mismatch {
         /// The batch's number over the whole run.
         batch: u64,
-        /// "losses" or "signals".
+        /// "losses", "factors" or "signals".
         what: &'static str,
         /// How many there were.
         found: usize,

@@ -104,17 +104,25 @@
 pub use arable_loader::stream;
 
 mod batcher;
+mod checkpoints;
 pub mod columns;
 mod curated;
 mod data_loader;
 mod error;
 mod feedback;
 pub mod loss;
+mod metrics;
+mod pace;
+mod renderer;
 mod run;
 mod signals;
 
 pub use batcher::ArrowBatcher;
+pub use checkpoints::Checkpoints;
 pub use curated::{Curated, WeightNorm};
 pub use data_loader::{CuratedDataLoader, PlainDataLoader};
 pub use error::{BoxError, Error, Result};
+pub use metrics::StreamMetric;
+pub use pace::Pace;
+pub use renderer::BarsRenderer;
 pub use signals::Signals;

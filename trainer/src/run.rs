@@ -1,47 +1,104 @@
-//! One run over a stream, shared by all loaders that were made from one another: its cursor, its way back, and the rule
-//! that one iterator at a time may move it. Knows nothing of burn.
+//! One run over a stream, shared by all loaders that were made from one another: its cursors, its way back, and who gets
+//! which batch. Knows nothing of burn.
+//!
+//! A run has one rank, or, where a training has several devices, as many as there are slices of the loader: then batch b
+//! is rank b mod R's, and in each virtual epoch every rank gets equally many, the last of them filled up where they do not
+//! go into R.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
-use arable_loader::{Batch, Hash, Stream};
+use arable_loader::{Batch, Hash, Position, Stream, stream::SampleSpan, stream::State};
+use arrow::array::RecordBatch;
 
-use crate::{Error, Result, feedback::Feedback};
+use crate::{
+    Error, Pace, Result,
+    feedback::Feedback,
+    pace::{Sums, Tally},
+};
 
 pub(crate) struct Run {
     pub(crate) feedback: Arc<Feedback>,
-    stream: Mutex<Stream>,
-    taken: AtomicBool,
+    pub(crate) tally: Tally,
+    dealing: Mutex<Dealing>,
     seed: u64,
+    /// Of the process, where the recipe has several.
     rank: u64,
     world: u64,
     batch_size: usize,
     epoch_batches: u64,
     epochs: u64,
+    /// What a draw waits for at most: batches that may be under way.
+    spare_lag: u64,
+}
+
+/// The stream, and what its batches' consumers have had.
+struct Dealing {
+    stream: Stream,
+    ranks: Vec<Cursor>,
+    /// What fills up the end of a virtual epoch.
+    spare: Option<Spare>,
+}
+
+/// Where one rank of this process stands.
+#[derive(Default)]
+struct Cursor {
+    /// The virtual epoch that its next batch belongs to.
+    epoch: u64,
+    /// Its batches of that epoch that were handed over, those that fill up included.
+    taken: u64,
+    /// Its batches that came while another rank asked for one.
+    waiting: VecDeque<Batch>,
+    leased: bool,
+}
+
+/// The rows of a batch that was handed over.
+#[derive(Clone)]
+struct Spare {
+    epoch: u32,
+    data: RecordBatch,
+    positions: Arc<[Position]>,
+    spans: Option<Arc<[SampleSpan]>>,
+}
+
+/// What a rank gets.
+pub(crate) enum Dealt {
+    /// A batch of the stream.
+    Batch(Batch),
+    /// Rows that another batch had, of no weight, so that every rank has equally many batches.
+    Padding { number: u64, epoch: u32, data: RecordBatch, positions: Arc<[Position]>, spans: Option<Arc<[SampleSpan]>> },
 }
 
 impl Run {
     pub(crate) fn new(mut stream: Stream) -> Self {
         // Where rows are dropped, the run's virtual epochs are more than the recipe's passes over what is kept.
         stream.endless();
+        let settings = &stream.recipe().stream;
         Self {
             feedback: Arc::new(Feedback::start()),
-            taken: AtomicBool::new(false),
+            tally: Tally::default(),
             seed: stream.recipe().seed,
             rank: u64::from(stream.recipe().rank),
             world: u64::from(stream.recipe().world),
             batch_size: stream.batch_size(),
             epoch_batches: stream.epoch_batches(),
             epochs: stream.num_epochs(),
-            stream: Mutex::new(stream),
+            spare_lag: u64::from(settings.feedback_lag).saturating_sub(u64::from(settings.prefetch)),
+            dealing: Mutex::new(Dealing { stream, ranks: Vec::new(), spare: None }),
         }
     }
 
     /// Slots of a virtual epoch.
     pub(crate) fn slots(&self) -> usize {
         self.in_slots(self.epoch_batches)
+    }
+
+    /// Slots of a virtual epoch for each of `ranks`.
+    pub(crate) fn slots_of_rank(&self, ranks: u64) -> usize {
+        self.in_slots(self.epoch_batches.div_ceil(ranks))
     }
 
     pub(crate) fn epochs(&self) -> u64 {
@@ -56,29 +113,90 @@ impl Run {
         self.epochs.saturating_mul(self.epoch_batches)
     }
 
-    /// How many batches this rank was handed. The stream counts those of all ranks.
+    /// How many batches this process was handed. The stream counts those of all processes.
     fn handed(&self, stream: &Stream) -> u64 {
         stream.batches().saturating_sub(self.rank).div_ceil(self.world)
     }
 
-    pub(crate) fn with_stream<T>(&self, use_it: impl FnOnce(&mut Stream) -> T) -> T {
-        use_it(&mut self.stream.lock().unwrap_or_else(PoisonError::into_inner))
+    fn dealing(&self) -> MutexGuard<'_, Dealing> {
+        self.dealing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is left of the virtual epoch at the cursor; all of the next one where none has begun.
-    pub(crate) fn lease(self: &Arc<Self>) -> Result<Lease> {
-        if self.taken.swap(true, Ordering::Acquire) {
+    pub(crate) fn with_stream<T>(&self, use_it: impl FnOnce(&mut Stream) -> T) -> T {
+        use_it(&mut self.dealing().stream)
+    }
+
+    /// Brings the share of kept rows up to date, now and then: it is a sum over all blocks that were read so far.
+    fn count_kept(&self, handed: u64, stream: &Stream) {
+        const EVERY: u64 = 64;
+        if handed % EVERY == 1 || handed.is_multiple_of(self.epoch_batches) {
+            let account = stream.account();
+            self.tally.change(|sums| (sums.kept, sums.read) = (account.kept, account.read));
+        }
+    }
+
+    /// Where the training's time went so far.
+    pub(crate) fn pace(&self) -> Pace {
+        let Sums { batches, wait, step, .. } = self.tally.sums();
+        Pace { batches, wait, step, stream: self.with_stream(|stream| stream.timings()) }
+    }
+
+    /// Where the stream stands after the last batch handed over, with everything that was settled so far reported.
+    pub(crate) fn state(&self) -> arable_loader::Result<State> {
+        self.feedback.drain();
+        self.with_stream(|stream| stream.state())
+    }
+
+    /// What is left of the virtual epoch at the cursor of `rank` of `ranks`; all of the next one where none has begun.
+    pub(crate) fn lease(self: &Arc<Self>, rank: u64, ranks: u64) -> Result<Lease> {
+        let mut dealing = self.dealing();
+        if dealing.ranks.len() as u64 != ranks {
+            self.redeal(&mut dealing, ranks)?;
+        }
+        let cursor = &mut dealing.ranks[rank as usize];
+        if cursor.leased {
             return Err(Error::Busy);
         }
-        // From here on the drop of the lease gives the run back.
-        let mut lease = Lease { run: Arc::clone(self), end: 0, next: 0 };
-        lease.next = self.with_stream(|stream| self.handed(stream));
-        if lease.next >= self.batches() {
+        if cursor.epoch >= self.epochs {
             return Err(Error::Exhausted { epochs: self.epochs, epoch_batches: self.epoch_batches });
         }
-        lease.end = (lease.next / self.epoch_batches + 1) * self.epoch_batches;
-        Ok(lease)
+        cursor.leased = true;
+        let (epoch, done) = (cursor.epoch, cursor.taken);
+        drop(dealing);
+        Ok(Lease { run: Arc::clone(self), rank, ranks, epoch, done, handed_over: None })
     }
+
+    /// Deals to another number of ranks from here on.
+    fn redeal(&self, dealing: &mut Dealing, ranks: u64) -> Result<()> {
+        if dealing.ranks.iter().any(|cursor| cursor.leased || !cursor.waiting.is_empty()) {
+            return Err(Error::Busy);
+        }
+        if ranks > 1 && self.world > 1 {
+            return Err(Error::Ranks {
+                ranks,
+                what: format!("this process is itself rank {} of {}", self.rank, self.world),
+            });
+        }
+        if ranks > self.spare_lag {
+            let what = format!(
+                "feedback_lag − prefetch is {}, and must be at least as many: raise [stream] feedback_lag",
+                self.spare_lag
+            );
+            return Err(Error::Ranks { ranks, what });
+        }
+        let handed = self.handed(&dealing.stream);
+        let (epoch, done) = (handed / self.epoch_batches, handed % self.epoch_batches);
+        let first = epoch * self.epoch_batches;
+        let cursor = |rank| Cursor { epoch, taken: of_rank(first..first + done, rank, ranks), ..Cursor::default() };
+        dealing.ranks = (0..ranks).map(cursor).collect();
+        Ok(())
+    }
+}
+
+/// How many of the `batches` are rank `rank`'s of `ranks`.
+fn of_rank(batches: std::ops::Range<u64>, rank: u64, ranks: u64) -> u64 {
+    let below = |batch: u64| (batch + ranks - 1 - rank) / ranks;
+    below(batches.end) - below(batches.start)
 }
 
 impl Drop for Run {
@@ -88,43 +206,114 @@ impl Drop for Run {
     }
 }
 
-/// The right to take what is left of one virtual epoch from a run.
+/// The right to take what is left of one virtual epoch from a run, as one of its ranks.
 pub(crate) struct Lease {
     run: Arc<Run>,
-    /// The next batch, counted over the run's own.
-    next: u64,
-    /// The first batch of the next virtual epoch, counted likewise.
-    end: u64,
+    rank: u64,
+    ranks: u64,
+    epoch: u64,
+    /// Batches of this virtual epoch that the rank has had.
+    done: u64,
+    /// When the last batch was handed over.
+    handed_over: Option<Instant>,
 }
 
 impl Lease {
     /// The next batch; none at the end of the virtual epoch. Waits while the stream has none ready.
-    pub(crate) fn next_batch(&mut self) -> Result<Option<Batch>> {
-        if let Some(fault) = self.run.feedback.take_fault() {
+    pub(crate) fn next_batch(&mut self) -> Result<Option<Dealt>> {
+        let run = Arc::clone(&self.run);
+        if let Some(fault) = run.feedback.take_fault() {
             return Err(fault);
         }
-        if self.next >= self.end {
+        if self.done >= run.epoch_batches.div_ceil(self.ranks) {
             return Ok(None);
         }
-        let (batch, next) = self.run.with_stream(|stream| (stream.next(), self.run.handed(stream)));
-        let Some(batch) = batch else {
-            return Err(Error::Ended { batch: self.next, batches: self.run.batches() });
-        };
-        self.next = next;
-        batch.map(Some).map_err(Error::Stream)
+        let asked = Instant::now();
+        let step = self.handed_over.map_or(Duration::ZERO, |handed_over| asked - handed_over);
+        let mut dealing = run.dealing();
+        let dealt = self.deal(&mut dealing)?;
+        if let Dealt::Batch(batch) = &dealt {
+            run.tally.change(|sums| {
+                sums.count(&batch.weights);
+                sums.wait += asked.elapsed();
+                sums.step += step;
+            });
+            run.count_kept(run.handed(&dealing.stream), &dealing.stream);
+        }
+        self.done += 1;
+        let cursor = &mut dealing.ranks[self.rank as usize];
+        cursor.taken = self.done;
+        if self.done == run.epoch_batches.div_ceil(self.ranks) {
+            (cursor.epoch, cursor.taken) = (self.epoch + 1, 0);
+        }
+        drop(dealing);
+        self.handed_over = Some(Instant::now());
+        Ok(Some(dealt))
+    }
+
+    /// The rank's next batch of this virtual epoch, or what stands in for it.
+    fn deal(&self, dealing: &mut Dealing) -> Result<Dealt> {
+        let run = &self.run;
+        let first = self.epoch * run.epoch_batches;
+        let end = first + run.epoch_batches;
+        let whole = of_rank(first..end, self.rank, self.ranks);
+        // Its number, counted over this process's batches.
+        let wanted = first + (self.rank + self.ranks - first % self.ranks) % self.ranks + self.done * self.ranks;
+        if self.done < whole
+            && let Some(batch) = self.next_of_rank(dealing, wanted)?
+        {
+            return Ok(Dealt::Batch(batch));
+        }
+        match dealing.spare.clone() {
+            Some(Spare { epoch, data, positions, spans }) => {
+                Ok(Dealt::Padding { number: wanted, epoch, data, positions, spans })
+            }
+            // Only where a run is resumed exactly before a batch that fills up.
+            None => Err(Error::Ranks {
+                ranks: self.ranks,
+                what: "no batch was seen yet that could fill up the virtual epoch; resume from another checkpoint, or \
+                       make [batch] epoch_batches a multiple of the ranks"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// The batch `wanted`, which is this rank's; none where no row of it was left after the transforms. Batches of other
+    /// ranks that come before it are kept for them.
+    fn next_of_rank(&self, dealing: &mut Dealing, wanted: u64) -> Result<Option<Batch>> {
+        let run = &self.run;
+        loop {
+            if let Some(batch) = dealing.ranks[self.rank as usize].waiting.pop_front() {
+                return Ok(Some(batch));
+            }
+            if run.handed(&dealing.stream) > wanted {
+                return Ok(None);
+            }
+            let Some(batch) = dealing.stream.next() else {
+                return Err(Error::Ended { batch: run.handed(&dealing.stream), batches: run.batches() });
+            };
+            let batch = batch.map_err(Error::Stream)?;
+            dealing.spare = Some(Spare {
+                epoch: batch.epoch,
+                data: batch.data.clone(),
+                positions: Arc::clone(&batch.positions),
+                spans: batch.spans.clone(),
+            });
+            if self.ranks == 1 {
+                return Ok(Some(batch));
+            }
+            let owner = batch.number % self.ranks;
+            dealing.ranks[owner as usize].waiting.push_back(batch);
+        }
     }
 
     pub(crate) fn run(&self) -> &Arc<Run> {
         &self.run
     }
 
-    /// Slots of this virtual epoch that were handed over, by this lease or by one before it.
+    /// Slots of this virtual epoch that were handed to this rank, by this lease or by one before it.
     pub(crate) fn done(&self) -> usize {
-        self.run.in_slots(self.batches_done())
-    }
-
-    fn batches_done(&self) -> u64 {
-        self.run.epoch_batches - self.end.saturating_sub(self.next)
+        self.run.in_slots(self.done)
     }
 
     /// Where a device's randomness begins for what is left of this virtual epoch: a function of the recipe's seed, the
@@ -133,9 +322,8 @@ impl Lease {
     /// What is done counts so that an epoch which was left and is taken up again does not see its first batches'
     /// numbers once more.
     pub(crate) fn seed(&self) -> u64 {
-        let epoch = self.end / self.run.epoch_batches - 1;
         let mut bytes = b"arable 2026 device seed of (seed, virtual epoch, batches done, rank)".to_vec();
-        for number in [self.run.seed, epoch, self.batches_done(), self.run.rank] {
+        for number in [self.run.seed, self.epoch, self.done, self.run.rank + self.rank] {
             bytes.extend(number.to_le_bytes());
         }
         let [a, b, c, d, e, f, g, h, ..] = Hash::of(&bytes).0;
@@ -145,6 +333,25 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.run.taken.store(false, Ordering::Release);
+        self.run.dealing().ranks[self.rank as usize].leased = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_rank;
+
+    #[test]
+    fn every_batch_is_of_one_rank() {
+        for ranks in 1..5 {
+            for start in 0..7 {
+                for end in start..20 {
+                    for rank in 0..ranks {
+                        let counted = (start..end).filter(|batch| batch % ranks == rank).count() as u64;
+                        assert_eq!(of_rank(start..end, rank, ranks), counted);
+                    }
+                }
+            }
+        }
     }
 }

@@ -206,17 +206,61 @@ fn what_to_device_gives_shares_the_cursor_and_makes_batches_there() {
 }
 
 #[test]
-fn only_the_whole_can_be_sliced_off() {
+fn slices_are_devices_shares_of_the_batches_and_make_up_the_whole() {
+    // Five batches a virtual epoch, which two and three devices do not divide.
+    for ranks in [2_usize, 3] {
+        let (one, several) = (loader(20), loader(20));
+        let slots = several.num_items();
+        let step = slots / ranks;
+        let end = |rank| if rank + 1 == ranks { slots } else { (rank + 1) * step };
+        let parts: Vec<_> =
+            (0..ranks).map(|rank| several.slice(rank * step, end(rank)).to_device(&Device::default())).collect();
+        for _ in 0..3 {
+            let mut batches = Vec::new();
+            let mut iterators: Vec<_> = parts.iter().map(|part| part.iter()).collect();
+            let rounds = 5_usize.div_ceil(ranks);
+            for round in 1..=rounds {
+                for iterator in &mut iterators {
+                    let batch = iterator.next().unwrap().unwrap();
+                    assert_eq!(iterator.progress().is_completed(), round == rounds);
+                    if batch.is_padding() {
+                        assert!(batch.weights().try_into_vec_as::<f32>().unwrap().iter().all(|w| *w == 0.0));
+                    } else {
+                        batches.push((batch.number(), batch.positions().to_vec()));
+                    }
+                    settle(&batch);
+                }
+            }
+            assert!(iterators.iter_mut().all(|iterator| iterator.next().is_none()));
+            batches.sort_by_key(|(number, _)| *number);
+            let wanted: Vec<_> = one
+                .iter()
+                .map(|batch| batch.unwrap())
+                .map(|batch| {
+                    settle(&batch);
+                    (batch.number(), batch.positions().to_vec())
+                })
+                .collect();
+            assert_eq!(batches, wanted);
+        }
+        several.drain();
+        one.drain();
+        assert_eq!(seen(&several), seen(&one), "what fills up is never reported");
+        assert!(matches!(*ours(&walk(parts[0].iter()).1), Error::Exhausted { .. }));
+    }
+}
+
+#[test]
+fn what_is_no_devices_share_cannot_be_sliced_off() {
     let loader = loader(12);
     assert_eq!(walk(loader.slice(0, 12).iter()).0, [0, 1, 2]);
-    for (start, end) in [(0, 6), (6, 12), (0, 13)] {
+    for (start, end) in [(1, 6), (0, 13), (5, 5)] {
         let part = loader.slice(start, end);
         assert_eq!(part.num_items(), end - start);
-        let part = part.to_device(&Device::default());
-        let error = walk(part.iter()).1;
+        let error = walk(part.to_device(&Device::default()).iter()).1;
         assert!(matches!(*ours(&error), Error::Slice { start: s, end: e, slots: 12 } if (s, e) == (start, end)));
     }
-    // A part of a part is still a part.
+    // A part of a part is none.
     assert!(walk(loader.slice(0, 6).slice(0, 12).iter()).1.is_some());
     assert_eq!(walk(loader.iter()).0, [3, 4, 5]);
 }
@@ -288,7 +332,7 @@ fn a_batch_that_could_not_be_made_is_no_signal_and_holds_up_no_other() {
 fn an_error_of_the_stream_keeps_its_sources() {
     // One block a batch and a window.
     let recipe = recipe(4, 1).window(1);
-    let broken = block_order(recipe.seed, 0, 3)[1];
+    let broken = block_order(recipe.seed, 0, 0, 3)[1];
     let stream = Memory::in_blocks(data(12), 4).broken_at(broken).builder(recipe).open().unwrap();
     let loader = CuratedDataLoader::from_arrow(stream, xs);
     let (numbers, error) = walk(loader.iter());

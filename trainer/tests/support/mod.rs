@@ -40,12 +40,14 @@ impl Memory {
             rows: rows.min(all - first) as u32,
             bytes: 0,
             decoded_bytes: 1 << 10,
+            working_bytes: 0,
             span: Span::RowGroup { group: 0, first_row: first as u32 },
             hashes: Vec::new(),
         });
         let shard = Shard { path: "memory".into(), name: "memory".into(), bytes: 0, hash: Hash::ZERO };
         let blocks = blocks.collect();
-        let plan = Plan { url: "memory".into(), schema: data.schema(), shards: vec![shard], blocks };
+        let plan =
+            Plan { url: "memory".into(), schema: data.schema(), shards: vec![shard], blocks, domains: Vec::new() };
         Self { data, plan, broken: None }
     }
 

@@ -1,0 +1,239 @@
+//! Checkpoints of a whole training: burn's records and the stream's state, saved, kept, deleted and resumed together.
+//!
+//! burn's checkpoints hold a model, an optimiser and a scheduler, and have no place for anything else. So the stream's
+//! state lies beside them as `loader-{epoch}.state`, written when burn's checkpointing strategy decides on an epoch, at
+//! which moment nothing is on its way: the epoch's batches are settled and the next `iter()` has not begun.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arable_loader::{
+    self as loader,
+    stream::{State, StreamBuilder},
+};
+use burn::train::{
+    Learner, LearnerModel, LearningResult, SupervisedTraining,
+    checkpoint::{
+        Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy,
+        ComposedCheckpointingStrategy, FileCheckpointer, KeepLastNCheckpoints, MetricCheckpointingStrategy,
+    },
+    metric::{
+        LossMetric,
+        store::{Aggregate, Direction, EventStoreClient, Split},
+    },
+};
+
+use crate::{CuratedDataLoader, Error, Result, run::Run};
+
+/// What burn's checkpointers call the three records of an epoch.
+const RECORDS: [&str; 3] = ["model", "optim", "scheduler"];
+
+/// The ending of burn's records.
+const RECORD: &str = "bpk";
+
+/// The checkpoints of one training, and where it goes on.
+///
+/// ```no_run
+/// use arable_loader::{Recipe, Stream};
+/// use arable_trainer::{Checkpoints, Curated, CuratedDataLoader};
+/// # use burn::{data::dataloader::{DataLoader, batcher::Batcher}, train::{Learner, LearnerModel, TrainStep, InferenceStep, SupervisedTraining}};
+/// # use std::sync::Arc;
+/// # fn train<M, I, B, O>(batcher: B, valid: Arc<dyn DataLoader<<M as InferenceStep>::Input>>, learner: Learner<M>)
+/// # -> Result<(), Box<dyn std::error::Error>>
+/// # where M: LearnerModel + TrainStep<Input = Curated<O>>, I: serde::de::DeserializeOwned + 'static, B: Batcher<I, O> + 'static, O: Send + 'static {
+///
+/// let checkpoints = Checkpoints::open("artifacts")?;
+/// let stream = checkpoints.builder(Stream::builder(Recipe::from_toml_file("arable.toml")?)).open()?;
+/// let train = CuratedDataLoader::new(stream, batcher);
+/// let training = SupervisedTraining::new("artifacts", train.clone().into_arc(), valid).num_epochs(train.num_epochs());
+/// checkpoints.launch(training, &train, learner);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The first time this begins a training; after that it goes on after the newest epoch of which everything is there,
+/// whatever killed the one before. With [virtual epochs](loader::Recipe::epoch_batches) that are shorter than a pass over
+/// the data, that is in the middle of a pass. On a backend whose operations are deterministic (flex, with as many
+/// threads) the parameters are then, bit for bit, those of a training that was not killed.
+#[derive(Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+    newest: Option<(usize, State)>,
+}
+
+impl Checkpoints {
+    /// Those of the training in `directory`, as given to `SupervisedTraining::new`; they lie in `checkpoint` below it,
+    /// where burn's own are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stream`] where the folder, or the newest complete checkpoint's state, cannot be read.
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
+        let folder = directory.as_ref().join("checkpoint");
+        let newest = complete_epochs(&folder)?.into_iter().max();
+        let load = |epoch| Ok((epoch, State::load(&state_path(&folder, epoch)).map_err(Error::Stream)?));
+        let newest = newest.map(load).transpose()?;
+        Ok(Self { folder, newest })
+    }
+
+    /// The virtual epoch (from 1, as burn counts) after which the training goes on; `None` where it begins.
+    #[must_use]
+    pub fn epoch(&self) -> Option<usize> {
+        self.newest.as_ref().map(|(epoch, _)| *epoch)
+    }
+
+    /// `builder`, so that the stream goes on where the training does.
+    pub fn builder(&self, builder: StreamBuilder) -> StreamBuilder {
+        match &self.newest {
+            Some((_, state)) => builder.resume(state.clone()),
+            None => builder,
+        }
+    }
+
+    /// Launches `training`, whose training data are `loader`'s, from where it goes on, with burn's default strategy: the
+    /// last two checkpoints are kept, and the one with the lowest loss in validation.
+    pub fn launch<M: LearnerModel, O: 'static>(
+        &self,
+        training: SupervisedTraining<M>,
+        loader: &CuratedDataLoader<O>,
+        learner: Learner<M>,
+    ) -> LearningResult<M> {
+        self.launch_with(burns_default(), training, loader, learner)
+    }
+
+    /// As [`launch`](Self::launch), with `strategy` deciding which checkpoints are kept.
+    ///
+    /// Any checkpointers and strategy that `training` had are replaced.
+    pub fn launch_with<M: LearnerModel, O: 'static>(
+        &self,
+        strategy: impl CheckpointingStrategy + 'static,
+        training: SupervisedTraining<M>,
+        loader: &CuratedDataLoader<O>,
+        learner: Learner<M>,
+    ) -> LearningResult<M> {
+        let [model, optimizer, scheduler] = RECORDS.map(|name| Whole::new(&self.folder, name));
+        let strategy =
+            Mirrored { strategy, folder: self.folder.clone(), run: Arc::clone(loader.run()), obsolete: Vec::new() };
+        let training =
+            training.with_custom_checkpointers(model, optimizer, scheduler).with_checkpointing_strategy(strategy);
+        match self.epoch() {
+            Some(epoch) => training.checkpoint(epoch),
+            None => training,
+        }
+        .launch(learner)
+    }
+}
+
+/// What burn does where nothing else is said; its own is out of reach.
+fn burns_default() -> ComposedCheckpointingStrategy {
+    let best = MetricCheckpointingStrategy::new(&LossMetric::new(), Aggregate::Mean, Direction::Lowest, Split::Valid);
+    ComposedCheckpointingStrategy::builder().add(KeepLastNCheckpoints::new(2)).add(best).build()
+}
+
+fn state_path(folder: &Path, epoch: usize) -> PathBuf {
+    folder.join(format!("loader-{epoch}.state"))
+}
+
+/// The epochs of which all records and the state are there. Each is written whole or not at all.
+fn complete_epochs(folder: &Path) -> Result<Vec<usize>> {
+    let io = |error| Error::Stream(loader::Error::io("read", folder)(error));
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(io)?,
+    };
+    let mut epochs = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(io)?.file_name();
+        let epoch = name.to_str().and_then(|name| name.strip_prefix("loader-")?.strip_suffix(".state"));
+        let Some(epoch) = epoch.and_then(|epoch| epoch.parse().ok()) else { continue };
+        if RECORDS.iter().all(|name| folder.join(format!("{name}-{epoch}.{RECORD}")).is_file()) {
+            epochs.push(epoch);
+        }
+    }
+    Ok(epochs)
+}
+
+/// A strategy of burn's, with the stream's states saved and deleted as it decides.
+struct Mirrored<S> {
+    strategy: S,
+    folder: PathBuf,
+    run: Arc<Run>,
+    /// States of checkpoints that burn was told to delete, which it does on other threads.
+    obsolete: Vec<usize>,
+}
+
+impl<S: CheckpointingStrategy> CheckpointingStrategy for Mirrored<S> {
+    fn checkpointing(&mut self, epoch: usize, store: &EventStoreClient) -> Vec<CheckpointingAction> {
+        let mut actions = self.strategy.checkpointing(epoch, store);
+        // Until the new checkpoint is whole, an older one must stay: burn is told to save before it deletes, and a state
+        // outlives its records by an epoch.
+        actions.sort_by_key(|action| !matches!(action, CheckpointingAction::Save));
+        for epoch in std::mem::take(&mut self.obsolete) {
+            let path = state_path(&self.folder, epoch);
+            if let Err(error) = fs::remove_file(&path)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, path = %path.display(), "a state that is not needed any more was left behind");
+            }
+        }
+        for action in &actions {
+            match action {
+                CheckpointingAction::Delete(epoch) => self.obsolete.push(*epoch),
+                CheckpointingAction::Save => {
+                    let saved = self.run.state().and_then(|state| state.save(&state_path(&self.folder, epoch)));
+                    if let Err(error) = saved {
+                        // burn's records without a state are no checkpoint to go on from, and the run must not go on as
+                        // if there were one.
+                        self.run.feedback.fault(Error::Stream(error));
+                    }
+                }
+            }
+        }
+        actions
+    }
+}
+
+/// burn's file checkpointer, except that a record appears under its name only once it is whole.
+struct Whole {
+    folder: PathBuf,
+    name: &'static str,
+    files: FileCheckpointer,
+    /// Where records are written; on the same file system as the folder.
+    unfinished: FileCheckpointer,
+}
+
+impl Whole {
+    fn new(folder: &Path, name: &'static str) -> Self {
+        let files = FileCheckpointer::new(folder, name);
+        let unfinished = FileCheckpointer::new(Self::beside(folder), name);
+        Self { folder: folder.to_owned(), name, files, unfinished }
+    }
+
+    fn beside(folder: &Path) -> PathBuf {
+        folder.join("unfinished")
+    }
+}
+
+impl<R: Checkpoint> Checkpointer<R> for Whole {
+    fn save(&self, epoch: usize, record: R) -> Result<(), CheckpointerError> {
+        self.unfinished.save(epoch, record)?;
+        let file = format!("{}-{epoch}.{RECORD}", self.name);
+        let written = Self::beside(&self.folder).join(&file);
+        let whole = || -> std::io::Result<()> {
+            fs::File::open(&written)?.sync_all()?;
+            fs::rename(&written, self.folder.join(&file))
+        };
+        whole().map_err(CheckpointerError::IOError)
+    }
+
+    fn delete(&self, epoch: usize) -> Result<(), CheckpointerError> {
+        Checkpointer::<R>::delete(&self.files, epoch)
+    }
+
+    fn restore(&self, epoch: usize) -> Result<R, CheckpointerError> {
+        self.files.restore(epoch)
+    }
+}

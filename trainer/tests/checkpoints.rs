@@ -1,0 +1,235 @@
+//! Trainings that are killed and go on: burn's records and the stream's state together.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{env, fs, path::Path, process::Command, sync::Arc};
+
+use arable_loader::{
+    Stream,
+    arrow::array::{ArrayRef, FixedSizeListArray, Int64Array, RecordBatch},
+    arrow::datatypes::Float32Type,
+};
+use arable_trainer::{
+    ArrowBatcher, BoxError, Checkpoints, Curated, CuratedDataLoader, Signals, columns, loss::cross_entropy,
+};
+use burn::{
+    data::{
+        dataloader::{DataLoader, DataLoaderIterator, Progress},
+        dataset::DatasetError,
+    },
+    module::Module,
+    nn::{Dropout, DropoutConfig, Linear, LinearConfig},
+    optim::AdamConfig,
+    tensor::{Device, Int, Tensor, activation::relu},
+    train::{
+        ClassificationOutput, InferenceStep, Learner, SupervisedTraining, TrainOutput, TrainStep,
+        checkpoint::KeepLastNCheckpoints, metric::LossMetric,
+    },
+};
+use support::{Memory, recipe};
+
+const BATCH: usize = 8;
+const PASSES: usize = 2;
+/// Shorter than a pass of 93 rows, so that checkpoints fall into the middle of one.
+const EPOCH_BATCHES: u64 = 4;
+
+struct PointBatch {
+    x: Tensor<2>,
+    labels: Tensor<1, Int>,
+}
+
+struct PointBatcher;
+
+impl ArrowBatcher<PointBatch> for PointBatcher {
+    fn batch(&self, data: &RecordBatch, device: &Device) -> Result<PointBatch, BoxError> {
+        Ok(PointBatch { x: columns::floats(data, "x", device)?, labels: columns::ints(data, "label", device)? })
+    }
+}
+
+/// A model whose steps depend on the device's randomness, too.
+#[derive(Module, Debug)]
+struct Model {
+    first: Linear,
+    dropout: Dropout,
+    second: Linear,
+}
+
+impl Model {
+    fn new() -> Self {
+        let device = Device::default().autodiff();
+        device.seed(5);
+        Self {
+            first: LinearConfig::new(2, 16).init(&device),
+            dropout: DropoutConfig::new(0.3).init(),
+            second: LinearConfig::new(16, 3).init(&device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.second.forward(self.dropout.forward(relu(self.first.forward(x))))
+    }
+
+    fn parameters(&self) -> Vec<u32> {
+        [&self.first, &self.second]
+            .iter()
+            .flat_map(|layer| {
+                let mut all: Vec<f32> = layer.weight.val().try_into_vec_as().unwrap();
+                all.extend(layer.bias.as_ref().unwrap().val().try_into_vec_as::<f32>().unwrap());
+                all
+            })
+            .map(f32::to_bits)
+            .collect()
+    }
+}
+
+impl TrainStep for Model {
+    type Input = Curated<PointBatch>;
+    type Output = ClassificationOutput;
+
+    fn step(&self, item: Self::Input) -> TrainOutput<ClassificationOutput> {
+        if env::var("DIE_AT").is_ok_and(|batch| batch == item.number().to_string()) {
+            // As hard as a kill: nothing is unwound, flushed or closed.
+            std::process::abort();
+        }
+        let logits = self.forward(item.x.clone());
+        let losses = cross_entropy(logits.clone(), item.labels.clone());
+        let loss = item.settle(losses.clone(), Signals::classification(&logits, &item.labels));
+        TrainOutput::new(self, loss.backward(), ClassificationOutput::new(losses, logits, item.labels.clone()))
+    }
+}
+
+impl InferenceStep for Model {
+    type Input = Curated<PointBatch>;
+    type Output = ClassificationOutput;
+
+    fn step(&self, item: Self::Input) -> ClassificationOutput {
+        let logits = self.forward(item.x.clone());
+        ClassificationOutput::new(cross_entropy(logits.clone(), item.labels.clone()), logits, item.labels.clone())
+    }
+}
+
+struct NoValidation;
+
+impl DataLoader<Curated<PointBatch>> for NoValidation {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Curated<PointBatch>> + 'a> {
+        Box::new(NoBatch)
+    }
+
+    fn num_items(&self) -> usize {
+        0
+    }
+
+    fn to_device(&self, _: &Device) -> Arc<dyn DataLoader<Curated<PointBatch>>> {
+        Arc::new(Self)
+    }
+
+    fn slice(&self, _: usize, _: usize) -> Arc<dyn DataLoader<Curated<PointBatch>>> {
+        Arc::new(Self)
+    }
+}
+
+struct NoBatch;
+
+impl Iterator for NoBatch {
+    type Item = Result<Curated<PointBatch>, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        None
+    }
+}
+
+impl DataLoaderIterator<Curated<PointBatch>> for NoBatch {
+    fn progress(&self) -> Progress {
+        Progress::new(0, 0, None)
+    }
+}
+
+/// Trains in `folder` until all is done, from wherever it stands there; the model's parameters at the end.
+fn train(folder: &Path) -> Vec<u32> {
+    let checkpoints = Checkpoints::open(folder).unwrap();
+    let stream: Stream = checkpoints
+        .builder(Memory::new(data()).builder(recipe(BATCH, PASSES).epoch_batches(EPOCH_BATCHES)))
+        .open()
+        .unwrap();
+    let train = CuratedDataLoader::from_arrow(stream, PointBatcher);
+    let training = SupervisedTraining::new(folder, train.clone().into_arc(), Arc::new(NoValidation))
+        .with_application_logger(None)
+        .metric_train_numeric(LossMetric::new())
+        .num_epochs(train.num_epochs());
+    let learner = Learner::new(Model::new(), AdamConfig::new().init(), 0.01);
+    let result = checkpoints.launch_with(KeepLastNCheckpoints::new(2), train.watch(training), &train, learner);
+    assert!(result.error.is_none(), "{:?}", result.error);
+    assert!(train.pace().batches > 0 && train.pace().to_string().contains("waited"));
+    result.model.parameters()
+}
+
+fn data() -> RecordBatch {
+    let label = |i: usize| (i * 7 % 3) as i64;
+    let at = |i: usize| label(i) as f32 - 1.0 + (i * 37 % 100) as f32 / 250.0;
+    let x = (0..93).map(|i| Some([Some(at(i)), Some(at(i) * at(i))]));
+    let x: ArrayRef = Arc::new(FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(x, 2));
+    let labels: ArrayRef = Arc::new(Int64Array::from_iter_values((0..93).map(label)));
+    RecordBatch::try_from_iter([("x", x), ("label", labels)]).unwrap()
+}
+
+/// Runs [`train`] in a process of its own that dies at batch `at`; what it prints is of no use.
+fn train_and_die(folder: &Path, at: u64) {
+    let status = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "a_training_in_a_process_of_its_own", "--nocapture"])
+        .env("TRAIN_IN", folder)
+        .env("DIE_AT", at.to_string())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(!status.success(), "it was to die at batch {at}");
+}
+
+/// Not a test of its own: what [`train_and_die`] starts.
+#[test]
+fn a_training_in_a_process_of_its_own() {
+    if let Some(folder) = env::var_os("TRAIN_IN") {
+        train(Path::new(&folder));
+    }
+}
+
+#[test]
+fn a_training_that_was_killed_ends_with_the_parameters_of_one_that_was_not() {
+    let whole = tempfile::tempdir().unwrap();
+    let wanted = train(whole.path());
+    for deaths in [vec![0], vec![6], vec![13, 22], vec![9, 10, 11]] {
+        let folder = tempfile::tempdir().unwrap();
+        for at in &deaths {
+            train_and_die(folder.path(), *at);
+        }
+        assert_eq!(train(folder.path()), wanted, "after it died at batches {deaths:?}");
+    }
+}
+
+#[test]
+fn states_are_kept_with_the_records_and_incomplete_checkpoints_are_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    train_and_die(folder.path(), 21);
+    let checkpoint = folder.path().join("checkpoint");
+    let newest = Checkpoints::open(folder.path()).unwrap().epoch().unwrap();
+    assert!(newest >= 4, "{newest}");
+    let states = fs::read_dir(&checkpoint)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".state"));
+    assert!(states.count() <= 3, "states are deleted with their records");
+
+    let optimizer = checkpoint.join(format!("optim-{newest}.bpk"));
+    fs::rename(&optimizer, folder.path().join("gone")).unwrap();
+    assert_eq!(Checkpoints::open(folder.path()).unwrap().epoch(), Some(newest - 1));
+
+    fs::rename(folder.path().join("gone"), &optimizer).unwrap();
+    let state = checkpoint.join(format!("loader-{newest}.state"));
+    let mut bytes = fs::read(&state).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&state, bytes).unwrap();
+    let error = Checkpoints::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("cannot resume"), "{error}");
+}
