@@ -3,11 +3,20 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails where it stands")]
 
 mod data;
+pub mod detection;
+mod http_server;
+pub mod main_text;
+mod mixed;
 mod process;
+pub mod scores;
+mod store_server;
 mod trainer;
 mod walk;
 
 pub use data::{CLEAN, Data, Format, Row};
-pub use process::{Ran, arable, arable_command};
-pub use trainer::{signal, train};
+pub use http_server::{Answer, Asked, HttpServer};
+pub use mixed::Mixed;
+pub use process::{Ran, arable, arable_command, bounded};
+pub use store_server::StoreServer;
+pub use trainer::{report, signal, train};
 pub use walk::{Line, walk, walk_batch};

@@ -1,7 +1,7 @@
 //! The contract of the command line: exit status, messages, JSON.
 
 use crate::ARABLE;
-use arable_tests::{CLEAN, Data, Format, arable};
+use arable_tests::{CLEAN, Data, Format, arable, arable_command};
 
 #[test]
 fn inspect_tells_what_is_there() {
@@ -70,7 +70,7 @@ fn what_is_wrong_with_a_call_or_a_recipe_is_said_and_is_status_2() {
     says("", "[stream]\nfeedback_lag = 3", &["feedback_lag", "prefetch"]);
     says("", "[stream]\non_bad_row = \"stopp\"", &["stopp", "stop"]);
     says("seed = \"three\"", "", &["seed"]);
-    says("", "[split]\nvalid = 0.1", &["split"]);
+    says("", "[split]\nvalid = 1.1", &["split", "valid"]);
 
     let ran = arable(ARABLE, ["stream", "/no/such/recipe.toml"]);
     assert_eq!(ran.status, 2, "{ran:?}");
@@ -111,7 +111,7 @@ fn too_little_memory_is_refused_with_the_arithmetic() {
 fn a_reader_that_has_heard_enough_is_no_fault() {
     use std::process::Stdio;
     let data = Data::new(Format::Parquet, 1, 20, 10);
-    let mut child = arable_tests::arable_command(ARABLE)
+    let mut child = arable_command(ARABLE)
         .args(["inspect", &data.url()])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -132,4 +132,30 @@ fn a_call_that_names_files_that_are_not_there_is_status_2() {
     assert_eq!(arable(ARABLE, ["stream", &recipe, "--stop-after", "1", "--save-state", &file("state")]).status, 0);
     let ran = arable(ARABLE, ["stream", &recipe, "--resume", &file("state"), "--record", &file("new")]);
     assert_eq!(ran.status, 2, "{ran:?}");
+}
+
+#[test]
+fn what_the_library_warns_of_goes_to_standard_error_as_the_environment_says() {
+    let data = Data::new(Format::Parquet, 2, 100, 25);
+    let files = data.files().display().to_string();
+    assert_eq!(arable(ARABLE, ["inspect", &files, "--write-manifest", "--quiet"]).status, 0);
+    let mut bytes = std::fs::read(data.shard(1)).unwrap();
+    bytes[60] ^= 4;
+    std::fs::write(data.shard(1), bytes).unwrap();
+    let recipe = data.recipe("", "[stream]\non_bad_block = \"quarantine\"");
+    let says = |quiet: &[&str], level: Option<(&str, &str)>| {
+        let mut command = arable_command(ARABLE);
+        command.args(["stream", recipe.to_str().unwrap()]).args(quiet).envs(level);
+        command.env_remove(if level.is_some_and(|(name, _)| name == "RUST_LOG") { "ARABLE_LOG" } else { "RUST_LOG" });
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let warns = |said: &(Option<i32>, String)| said.1.contains("WARN") && said.1.contains("part-01");
+    assert!(warns(&says(&[], None)));
+    assert_eq!(says(&["--quiet"], None), (Some(0), String::new()));
+    assert!(warns(&says(&["--quiet"], Some(("ARABLE_LOG", "warn")))));
+    assert!(warns(&says(&["--quiet"], Some(("RUST_LOG", "arable_loader=warn")))));
+    assert!(!warns(&says(&[], Some(("ARABLE_LOG", "off")))));
+    let (status, err) = says(&[], Some(("ARABLE_LOG", "arable_loader=loud")));
+    assert!(status == Some(2) && err.contains("ARABLE_LOG") && err.contains("loud"), "{err}");
 }

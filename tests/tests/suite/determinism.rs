@@ -1,8 +1,8 @@
 //! I2: the sequence of batches is equal for any number of threads, any prefetch, injected delays, and any ranks.
 
-use crate::{ACTING, POLICIES, UNIFORM, datasets};
-use arable_loader::{Batch, Recipe, Signal, Stream};
-use arable_tests::{CLEAN, Data, Format, Line, signal, train, walk, walk_batch};
+use crate::{ACTING, ARABLE, POLICIES, UNIFORM, datasets};
+use arable_loader::{Batch, Recipe, Stream};
+use arable_tests::{CLEAN, Data, Format, Line, arable, report, train, walk, walk_batch};
 use std::{collections::VecDeque, time::Duration};
 
 fn recipe(data: &Data, policy: &str) -> Recipe {
@@ -69,10 +69,34 @@ fn acts(lines: &[Line]) -> bool {
     lines.iter().flat_map(|line| &line.weights).any(|&weight| weight != 1.0_f32.to_bits())
 }
 
-fn report(batch: Batch) {
-    if batch.number % 23 != 22 {
-        let signals: Vec<Signal> = batch.positions.iter().map(|&position| signal(batch.number, position)).collect();
-        batch.receipt.report(&signals).unwrap();
+#[test]
+fn the_command_line_walks_the_same_batches_with_any_threads_and_prefetch() {
+    for data in datasets() {
+        let path = data.folder.path().join("arable.toml");
+        recipe(&data, UNIFORM).validate().unwrap();
+        let walked = |threads: &str, prefetch: &str| {
+            let file = |name: &str| data.folder.path().join(format!("{name} {threads} {prefetch}"));
+            let (hashes, ids) = (file("hashes"), file("ids"));
+            let arguments = ["stream", path.to_str().unwrap(), "--json", "--threads", threads, "--prefetch", prefetch];
+            let files = ["--hashes", hashes.to_str().unwrap(), "--ids", ids.to_str().unwrap()];
+            let ran = arable(ARABLE, arguments.iter().chain(&files));
+            assert_eq!(ran.status, 0, "{ran:?}");
+            let read = |path| std::fs::read_to_string(path).unwrap();
+            (read(hashes), read(ids), ran.json()["rows"].clone())
+        };
+        let expected = walked("1", "1");
+        for (threads, prefetch) in [("2", "4"), ("4", "15"), ("8", "2")] {
+            assert_eq!(walked(threads, prefetch), expected, "{:?}, {threads} threads", data.format);
+        }
+        // Every row once an epoch, or dropped: by shard, block and row.
+        let (_, ids, rows) = expected;
+        let mut places = std::collections::BTreeMap::<String, u32>::new();
+        for line in ids.lines() {
+            *places.entry(line.split('\t').skip(2).take(3).collect::<Vec<_>>().join(" ")).or_default() += 1;
+        }
+        assert!(places.values().all(|times| *times == 3), "three epochs");
+        let dropped: u64 = rows["dropped"].as_object().unwrap().values().map(|rows| rows.as_u64().unwrap()).sum();
+        assert_eq!(places.len() as u64 + dropped, data.rows.len() as u64, "{:?}", data.format);
     }
 }
 

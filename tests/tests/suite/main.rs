@@ -4,11 +4,25 @@
 
 mod accounting;
 mod command_line;
+mod compressed;
+mod curate;
+mod detection;
 mod determinism;
 mod faults;
 mod feedback;
+mod golden;
+#[cfg(unix)]
+mod hostile;
+mod layouts;
+mod memory;
+mod mixtures;
 mod plain_epoch;
+mod ranks;
+mod remote;
 mod resume;
+mod shuffle;
+mod split;
+mod stores;
 mod unbiased;
 
 use arable_loader::{Recipe, Result, Stream};

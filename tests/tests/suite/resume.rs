@@ -17,7 +17,12 @@ fn recipe(data: &Data, policy: &str) -> Recipe {
 fn resumed(data: &Data, policy: &str, state: State, threads: u32) -> Stream {
     // Through its bytes, as a fresh process would get it.
     let state = State::from_bytes(&state.to_bytes().unwrap()).unwrap();
-    Stream::builder(recipe(data, policy).threads(threads)).resume(state).open().unwrap()
+    // A delay of up to 0.3 ms that differs from block to block and from state to state.
+    let turn = state.next_batch() + 1;
+    let delay = move |block: u32| {
+        std::thread::sleep(std::time::Duration::from_micros((u64::from(block) + 1) * 2_654_435_761 * turn % 300));
+    };
+    Stream::builder(recipe(data, policy).threads(threads)).before_read(delay).resume(state).open().unwrap()
 }
 
 #[test]
@@ -38,7 +43,7 @@ fn a_checkpoint_before_every_batch_restores_an_equal_state_and_an_equal_suffix()
             }
             assert!(lines.len() > 60);
             for (batch, state) in states.iter().enumerate() {
-                let mut again = resumed(&data, policy, state.clone(), 1 + batch as u32 % 4);
+                let mut again = resumed(&data, policy, state.clone(), [1, 2, 4, 8][batch % 4]);
                 assert_eq!(again.state().unwrap(), *state, "restored before batch {batch}");
                 // The whole suffix for some, the next few batches and states for every one.
                 let length = if batch % 9 == 0 { usize::MAX } else { 3 };
@@ -183,5 +188,109 @@ fn a_state_of_other_data_or_of_another_recipe_is_refused() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x10;
         assert!(State::from_bytes(&damaged).is_err(), "byte {at}");
+    }
+}
+
+/// However late the checkpoint, what is read again is the blocks of one window: those that the run still needs anyway, and
+/// no other. Counted, not timed.
+#[test]
+fn a_resumed_run_reads_no_more_than_one_window_again_wherever_it_stood() {
+    const ROWS: u64 = 1200;
+    const GROUP: u64 = 25;
+    const WINDOW: u64 = 4;
+    const BATCH: u64 = 16;
+    for format in Format::ALL {
+        // Text of this size is one block a shard.
+        let shards = if format.is_text() { ROWS / GROUP } else { 3 } as usize;
+        let data = Data::new(format, shards, ROWS as usize / shards, GROUP as usize);
+        let recipe = || Recipe::new(data.url()).window(WINDOW as u32).batch_size(BATCH as u32);
+        let mut stream = recipe().open().unwrap();
+        let mut states = vec![stream.state().unwrap()];
+        while let Some(batch) = stream.next() {
+            drop(batch.unwrap());
+            states.push(stream.state().unwrap());
+        }
+        let blocks = ROWS / GROUP;
+        assert_eq!(stream.timings().blocks, blocks, "a whole run reads each block once");
+        for (batch, state) in (0..).zip(states) {
+            let mut again = Stream::builder(recipe()).resume(state).open().unwrap();
+            again.by_ref().for_each(|batch| drop(batch.unwrap()));
+            let rows = (batch * BATCH).min(ROWS);
+            // A state after a window's last row still stands in that window.
+            let passed = rows.saturating_sub(1) / (WINDOW * GROUP) * WINDOW;
+            assert_eq!(again.timings().blocks, blocks - passed, "{format:?}, from batch {batch}");
+        }
+    }
+}
+
+/// A process that walks on by some batches, and is killed at any moment, leaves the state that it found or the one that it
+/// was to write; whoever goes on from there loses nothing and doubles nothing.
+#[test]
+fn a_run_that_is_killed_again_and_again_comes_to_its_end_with_every_batch_once() {
+    for format in Format::ALL {
+        let data = Data::new(format, 2, 300, 30);
+        let recipe = data.recipe("seed = 8\nepochs = 2", &rest(UNIFORM)).display().to_string();
+        let file = |name: &str| data.folder.path().join(name);
+        let text = |name: &str| file(name).display().to_string();
+        assert_eq!(arable(ARABLE, ["stream", &recipe, "--quiet", "--hashes", &text("all")]).status, 0);
+        let all = hashes(&file("all"));
+        let walk =
+            ["stream", &recipe, "--quiet", "--stop-after", "9", "--save-state", &text("state")].map(str::to_owned);
+        assert_eq!(arable(ARABLE, walk.iter().chain(&["--hashes".into(), text("part")])).status, 0);
+        let mut lines = hashes(&file("part"));
+        let mut kills = 0;
+        for attempt in 0_u64.. {
+            let next = State::load(&file("state")).unwrap().next_batch();
+            assert_eq!(next, lines.len() as u64);
+            if next as usize == all.len() {
+                break;
+            }
+            // What a killed walk wrote of its batches is no part of the run.
+            drop(std::fs::remove_file(file("part")));
+            let mut child = arable_command(ARABLE)
+                .args(walk.iter().chain(&["--resume".into(), text("state"), "--hashes".into(), text("part")]))
+                .spawn()
+                .unwrap();
+            // Some are killed at once, some while they walk or write, and each third is left to come to its end.
+            if attempt % 3 < 2 {
+                let patience = attempt * 2_654_435_761 % 20_000;
+                for _ in 0..patience {
+                    if child.try_wait().unwrap().is_some() {
+                        break;
+                    }
+                    std::thread::yield_now();
+                }
+                child.kill().unwrap();
+                kills += 1;
+            }
+            child.wait().unwrap();
+            if State::load(&file("state")).unwrap().next_batch() > next {
+                lines.extend(hashes(&file("part")));
+            }
+        }
+        assert_eq!(lines, all, "{format:?}");
+        assert!(kills > 4, "{kills}");
+    }
+}
+
+/// The states around an epoch's end: after its last batch, and after the first one of the next.
+#[test]
+fn a_state_at_the_end_of_an_epoch_begins_the_next() {
+    for data in datasets() {
+        for policy in POLICIES {
+            let lines = train(&mut recipe(&data, policy).open().unwrap(), usize::MAX);
+            for epoch in 0..3 {
+                let end = lines.iter().filter(|line| line.epoch <= epoch).count();
+                let mut stream = recipe(&data, policy).open().unwrap();
+                assert_eq!(train(&mut stream, end), lines[..end]);
+                let state = stream.state().unwrap();
+                let mut again = resumed(&data, policy, state.clone(), 3);
+                assert_eq!(train(&mut again, usize::MAX), lines[end..], "{policy}, after data epoch {epoch}");
+                // Twice, so that a state of a resumed run at that place is one too.
+                let again = resumed(&data, policy, state.clone(), 1);
+                assert_eq!(again.state().unwrap(), state);
+                assert_eq!(again.account().read, data.rows.len() as u64);
+            }
+        }
     }
 }

@@ -1,0 +1,193 @@
+"""Arable's loader beside its peers on the same rows: makes the data, installs pinned peers, runs each in a fresh process.
+
+    benchmarks/loader/run [--rows N] [--slow-rows N] [--rounds N] [--only TEXT] [--json FILE]
+
+Everything that it makes lies under target/benchmarks. Medians over rounds; rounds go over all contenders before the
+next begins, so that a busy neighbour harms all alike.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import venv
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+WORK = pathlib.Path(os.environ.get("ARABLE_BENCHMARKS", ROOT / "target" / "benchmarks"))
+PYTHON = WORK / "venv" / "bin" / "python"
+TORCH_WHEELS = "https://download.pytorch.org/whl/cpu"
+BATCH = 64
+# What the stream may hold: its default, and an eighth of it.
+MEMORY = ("1GiB", "128MiB")
+# Rows a second below which a contender gets the smaller data, so that a round ends.
+SLOW = ("webdataset", "Grain")
+
+
+def install():
+    """The peers, in an environment of their own; whether those that need torch are among them."""
+    if not PYTHON.exists():
+        venv.create(WORK / "venv", with_pip=True)
+    pip = [PYTHON, "-m", "pip", "install", "--quiet", "-r"]
+    subprocess.run([*pip, HERE / "requirements.txt"], check=True)
+    wheels = ["--extra-index-url", TORCH_WHEELS, "--only-binary", ":all:"]
+    found = subprocess.run(
+        [PYTHON, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", WORK / "wheels", "--index-url", TORCH_WHEELS, "torch"],
+        capture_output=True,
+    )
+    if found.returncode != 0:
+        print("left out: mosaicml-streaming and litdata; no CPU wheel of torch can be had here", file=sys.stderr)
+        return False
+    return subprocess.run([*pip, HERE / "requirements-torch.txt", *wheels]).returncode == 0
+
+
+def build():
+    subprocess.run(["cargo", "build", "--release", "--quiet", "-p", "arable-benchmarks"], cwd=ROOT, check=True)
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return target / "release" / "loader-benchmark"
+
+
+MAKE = r"""
+import sys, numpy as np, pyarrow as pa, pyarrow.parquet as pq, pathlib, io, tarfile
+rows, folder, others = int(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3] == "others"
+folder.mkdir(parents=True, exist_ok=True)
+random = np.random.default_rng(7)
+# Words of 1 to 10 letters, their frequencies by Zipf's law; rows are stretches of one long text, about 380 bytes each.
+letters = np.array(list("etaoinshrdlucmfwypvbgkjqxz"))
+words = ["".join(random.choice(letters, size=n, p=None)) for n in random.integers(1, 11, size=30_000)]
+ranks = np.minimum(random.zipf(1.2, size=6_000_000) - 1, len(words) - 1)
+text = " ".join(words[rank] for rank in ranks)
+shards = 8
+for shard in range(shards):
+    ids = np.arange(rows * shard // shards, rows * (shard + 1) // shards)
+    starts = random.integers(0, len(text) - 1000, size=len(ids))
+    lengths = np.clip(random.normal(380, 90, size=len(ids)).astype(int), 20, 900)
+    texts = [text[s:s + n] for s, n in zip(starts, lengths)]
+    table = pa.table({"id": ids, "text": texts})
+    pq.write_table(table, folder / f"part-{shard}.parquet", compression="zstd", row_group_size=50_000)
+    if others:
+        with tarfile.open(folder / f"part-{shard}.tar", "w") as tar:
+            for number, body in zip(ids, texts):
+                about = tarfile.TarInfo(f"{number:09d}.txt")
+                body = body.encode()
+                about.size = len(body)
+                tar.addfile(about, io.BytesIO(body))
+if others:
+    import lance
+    lance.write_dataset(pa.concat_tables(pq.read_table(path) for path in sorted(folder.glob("*.parquet"))), folder / "rows.lance")
+(folder / "done").touch()
+"""
+
+
+def data(rows, others):
+    folder = WORK / f"rows-{rows}"
+    if not (folder / "done").exists():
+        subprocess.run([PYTHON, "-c", MAKE, str(rows), str(folder), "others" if others else ""], check=True)
+    for memory in MEMORY:
+        (folder / f"{memory}.toml").write_text(
+            f'seed = 7\n[dataset]\nurl = "{folder}/*.parquet"\n[batch]\nsize = {BATCH}\n[stream]\nmemory = "{memory}"\n'
+        )
+    return folder
+
+
+def process(command):
+    """Runs a contender; what it printed, with processor seconds and peak memory of the whole process."""
+    begun = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    out = begun.stdout.read()
+    _, status, used = os.wait4(begun.pid, 0)
+    begun.returncode = os.waitstatus_to_exitcode(status)
+    if begun.returncode != 0:
+        return None
+    result = json.loads(out.splitlines()[-1])
+    # A peer leaves out what its imports took; a Rust process has none.
+    result.setdefault("cpu", used.ru_utime + used.ru_stime)
+    result["peak"] = used.ru_maxrss / 1024
+    return result
+
+
+def contenders(binary, fast, slow):
+    files = sorted(fast.glob("*.parquet"))
+    yield "bare parquet decode in Rust, batches of 8192", [binary, "bare", 8192, *files]
+    yield "bare parquet decode in Rust, batches of 64", [binary, "bare", BATCH, *files]
+    for memory in MEMORY:
+        for threads in (1, 2):
+            name = f"Arable, shuffled, hashed, {memory}, threads = {threads}"
+            yield name, [binary, "stream", fast / f"{memory}.toml", "--threads", threads]
+    # The same on one core and on two: what another core is worth.
+    for cores, threads in (("0", 1), ("0,1", 2)):
+        name = f"Arable, {MEMORY[1]}, pinned to {threads} core(s), threads = {threads}"
+        yield name, ["taskset", "-c", cores, binary, "stream", fast / f"{MEMORY[1]}.toml", "--threads", threads]
+    names = json.loads(subprocess.check_output([PYTHON, "-c", "import json, peers; print(json.dumps(list(peers.PEERS)))"], cwd=HERE))
+    for name in names:
+        folder = slow if name.startswith((*SLOW, "Lance")) else fast
+        yield name, [PYTHON, HERE / "peers.py", name, folder]
+
+
+def median(results, key):
+    return statistics.median(result[key] for result in results)
+
+
+def resume(binary, folder, total):
+    """Arable's checkpoint at 37 %: rows lost and doubled, seconds to the first batch of the restart and of a fresh start."""
+    recipe, state = folder / f"{MEMORY[1]}.toml", WORK / "resume.state"
+    stop = total * 37 // 100 // BATCH
+    before, after = WORK / "before.ids", WORK / "after.ids"
+    fresh = process([binary, "stream", recipe, "--stop-after", stop, "--save-state", state, "--ids", before])
+    again = process([binary, "stream", recipe, "--resume", state, "--ids", after])
+    ids = before.read_text().splitlines() + after.read_text().splitlines()
+    seen = len(set(ids))
+    return {"lost": total - seen, "doubled": len(ids) - seen, "first": again["first"], "fresh": fresh["first"], "state": state.stat().st_size}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--slow-rows", type=int, default=200_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--no-resume", action="store_true")
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--binary", type=pathlib.Path, help="a loader-benchmark that is built already")
+    call = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    install()
+    binary = call.binary or build()
+    fast, slow = data(call.rows, False), data(call.slow_rows, True)
+    runs = [(name, command) for name, command in contenders(binary, fast, slow) if call.only in name]
+    results = {name: [] for name, _ in runs}
+    for _ in range(call.rounds):
+        for name, command in runs:
+            result = process(command)
+            if result is None:
+                print(f"failed: {name}", file=sys.stderr)
+            else:
+                results[name].append(result)
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of {call.rounds} runs; "
+          f"{call.rows} rows ({call.slow_rows} for {', '.join(SLOW)} and Lance)\n")
+    print("| loader | rows per CPU-second | rows/s | seconds to first batch | peak MiB |\n|---|---|---|---|---|")
+    for name, of in results.items():
+        if of:
+            rate = statistics.median(result["rows"] / result["cpu"] for result in of)
+            wall = statistics.median(result["rows"] / result["seconds"] for result in of)
+            print(f"| {name} | {rate / 1000:,.0f}k | {wall / 1000:,.0f}k | {median(of, 'first'):.3f} | {median(of, 'peak'):,.0f} |")
+    report = {"runs": results}
+    if not call.no_resume:
+        print("\n| checkpoint at 37 %, then a restart | rows lost | rows doubled | seconds to first batch |\n|---|---|---|---|")
+        arable = resume(binary, fast, call.rows)
+        print(f"| Arable (a fresh start: {arable['fresh']:.3f} s; state {arable['state']} bytes) | {arable['lost']} | {arable['doubled']} | {arable['first']:.3f} |")
+        report["resume"] = {"Arable": arable}
+        for name in ("HF datasets .batch(64)", "HF datasets, shuffle(10k).batch(64)", "Grain ParquetIterDataset.batch(64)"):
+            of = process([PYTHON, HERE / "peers.py", name, "--resume", slow])
+            if of:
+                report["resume"][name] = of
+                print(f"| {name} | {of['lost']} | {of['doubled']} | {of['first']:.3f} |")
+    if call.json:
+        call.json.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+//! Reports how well wrong cells are found in real tables, and the main text in real pages, beside the known truth:
+//! `cargo run -p arable-tests --bin detection -- FOLDER`, with the folder that holds
+//! `dirty-tables`, `webpages` and `imdb`.
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a report")]
+
+use arable_tests::{
+    detection::{TABLES, detect},
+    main_text::main_text,
+    scores::reviews_auroc,
+};
+use std::{path::PathBuf, time::Instant};
+
+fn main() {
+    let folder = PathBuf::from(std::env::args_os().nth(1).unwrap());
+    println!(
+        "{:<10} {:<12} {:>8} {:>8} {:>9} {:>8} {:>6}",
+        "table", "operator", "flagged", "right", "precision", "recall", "F1"
+    );
+    for (table, recipe) in TABLES {
+        for (operator, quality) in detect(&folder.join("dirty-tables").join(table), recipe) {
+            println!(
+                "{table:<10} {operator:<12} {:>8} {:>8} {:>9.3} {:>8.3} {:>6.3}",
+                quality.flagged,
+                quality.right,
+                quality.precision(),
+                quality.recall(),
+                quality.f1()
+            );
+        }
+    }
+    let start = Instant::now();
+    let pages = main_text(&folder.join("webpages/pages.parquet"));
+    println!(
+        "main text: {:.4} of the segments kept that should be, {:.4} dropped; precision {:.4}, F1 {:.4}",
+        pages.recall(),
+        pages.dropped_share(),
+        pages.precision(),
+        pages.f1()
+    );
+    println!("main text took {:.1} s", start.elapsed().as_secs_f64());
+    println!("quality: AUROC {:.4} on a tenth of the reviews", reviews_auroc(&folder.join("imdb"), 10));
+}

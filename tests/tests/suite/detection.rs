@@ -1,0 +1,67 @@
+//! On real data with known truth, wrong cells, main text and good texts are told as well as they were when this was
+//! measured. Skipped, with a word, where `ARABLE_DATA` names no folder with those data.
+
+use arable_tests::{
+    detection::{TABLES, detect},
+    main_text::main_text,
+    scores::reviews_auroc,
+};
+use std::path::PathBuf;
+
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn data() -> Option<PathBuf> {
+    let folder = std::env::var_os("ARABLE_DATA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("skipped: ARABLE_DATA names no folder with real data");
+    }
+    folder
+}
+
+/// Table, operator, and the precision and recall that it reaches, rounded down.
+const CELLS: [(&str, &str, f64, f64); 14] = [
+    ("hospital", "category", 0.84, 0.78),
+    ("hospital", "dependency", 0.68, 0.77),
+    ("hospital", "schema", 1.0, 0.31),
+    ("hospital", "all", 0.61, 0.90),
+    ("flights", "missing", 1.0, 0.48),
+    ("flights", "schema", 1.0, 0.58),
+    ("flights", "dependency", 0.77, 0.30),
+    ("flights", "all", 0.89, 0.80),
+    ("beers", "missing", 0.94, 0.25),
+    ("beers", "schema", 1.0, 0.94),
+    ("beers", "dependency", 0.99, 0.02),
+    ("beers", "outlier", 0.89, 0.03),
+    ("beers", "all", 0.96, 0.99),
+    ("rayyan", "all", 0.03, 0.08),
+];
+
+#[test]
+fn wrong_cells_of_real_tables_are_found() {
+    let Some(folder) = data() else { return };
+    for (table, recipe) in TABLES {
+        let found = detect(&folder.join("dirty-tables").join(table), recipe);
+        for (_, operator, precision, recall) in CELLS.iter().filter(|level| level.0 == table) {
+            let quality = found[*operator];
+            assert!(
+                quality.precision() >= *precision && quality.recall() >= *recall,
+                "{table}, {operator}: precision {}, recall {}",
+                quality.precision(),
+                quality.recall()
+            );
+        }
+    }
+}
+
+#[test]
+fn main_text_is_kept_and_the_rest_dropped() {
+    let Some(folder) = data() else { return };
+    let pages = main_text(&folder.join("webpages/pages.parquet"));
+    assert!(pages.recall() >= 0.90 && pages.dropped_share() >= 0.88, "{pages:?}");
+}
+
+#[test]
+fn reviews_that_praise_are_told_from_those_that_do_not() {
+    let Some(folder) = data() else { return };
+    let auroc = reviews_auroc(&folder.join("imdb"), 10);
+    assert!(auroc >= 0.93, "{auroc}");
+}
