@@ -53,6 +53,26 @@ impl Row<'_> {
         self.findings.hold(speaks, self.row, rule, measured, threshold);
     }
 
+    /// The same, unless its threshold is 0, which turns it off.
+    pub(super) fn unless_off(&mut self, rule: usize, measured: f64, threshold: f64) {
+        if threshold != 0.0 {
+            self.hold(rule, measured, threshold);
+        }
+    }
+
+    /// The rule with the index `rule` measured this. It speaks below `least` and above `most`, where these are not 0,
+    /// and names the one that was crossed or is nearer.
+    pub(super) fn within(&mut self, rule: usize, measured: f64, least: f64, most: f64) {
+        let upper = if most == 0.0 { f64::INFINITY } else { most };
+        if least == 0.0 && most == 0.0 {
+            return;
+        }
+        let speaks = measured < least || measured > upper;
+        let nearer_to_upper = measured >= least && (least == 0.0 || upper - measured < measured - least);
+        let threshold = if measured > upper || nearer_to_upper { upper } else { least };
+        self.findings.hold(speaks, self.row, rule, measured, threshold);
+    }
+
     /// The rule with the index `rule` speaks.
     pub(super) fn add(&mut self, rule: usize) {
         self.findings.add(self.row, rule);

@@ -2,8 +2,11 @@
 
 use super::{
     characters::{strip_end, strip_start},
+    datamap, dolma,
     filter::{Filter, Row, at_least_zero, on_column},
     lines::lines,
+    modes::Mode,
+    nemo,
     words::Word,
 };
 use crate::clean::{
@@ -19,6 +22,8 @@ pub(in crate::clean) const NAME: &str = "gopher_quality";
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
+    /// Whose rules these are.
+    pub(super) mode: Mode,
     pub(super) min_doc_words: f64,
     pub(super) max_doc_words: f64,
     pub(super) min_avg_word_length: f64,
@@ -38,6 +43,7 @@ pub(super) const STOP_WORDS: [&str; 8] = ["and", "be", "have", "of", "that", "th
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            mode: Mode::default(),
             min_doc_words: 50.0,
             max_doc_words: 100_000.0,
             min_avg_word_length: 3.0,
@@ -67,6 +73,11 @@ pub(super) const RULES: [(&str, bool); 10] = [
 ];
 
 impl Limits {
+    /// Whether `word` is one of the stop words.
+    pub(super) fn is_stop_word(&self, word: &str) -> bool {
+        self.stop_words.binary_search_by(|stop| stop.as_str().cmp(word)).is_ok()
+    }
+
     /// Calls `hold` with what each rule measures of `text` and its threshold. Shares of nothing are left out: the rule
     /// on the least number of words speaks then.
     pub(super) fn measure(&self, text: &str, words: &[Word], mut hold: impl FnMut(usize, f64, f64)) {
@@ -134,7 +145,12 @@ pub(in crate::clean) fn build(settings: Settings<'_>) -> Result<Built, String> {
     ])?;
     limits.stop_words.sort_unstable();
     limits.stop_words.dedup();
-    on_column(settings, limits)
+    match limits.mode {
+        Mode::Datatrove => on_column(settings, limits),
+        Mode::Nemo => on_column(settings, nemo::Quality(limits)),
+        Mode::Dolma => on_column(settings, dolma::Quality(limits)),
+        Mode::Datamap => on_column(settings, datamap::Quality(limits)),
+    }
 }
 
 impl Filter for Limits {

@@ -6,8 +6,12 @@
 use super::{
     characters::{length, strip},
     counts::Counts,
+    datamap, dolma,
     filter::{Filter, Row, at_least_zero, on_column},
+    grams::mix,
     lines::{duplicates, split_runs},
+    modes::Mode,
+    nemo,
     words::Word,
 };
 use crate::clean::{
@@ -22,6 +26,8 @@ pub(in crate::clean) const NAME: &str = "gopher_repetition";
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
+    /// Whose rules these are.
+    pub(super) mode: Mode,
     pub(super) dup_para_frac: f64,
     pub(super) dup_para_char_frac: f64,
     pub(super) dup_line_frac: f64,
@@ -35,6 +41,7 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            mode: Mode::default(),
             dup_para_frac: 0.3,
             dup_para_char_frac: 0.2,
             dup_line_frac: 0.3,
@@ -203,12 +210,6 @@ impl Scratch {
     }
 }
 
-/// Two hashes in order as one.
-const fn mix(one: u64, next: u64) -> u64 {
-    let product = (one ^ 0xa076_1d64_78bd_642f) as u128 * (next ^ 0xe703_7ed1_a0b4_28db) as u128;
-    product as u64 ^ (product >> 64) as u64
-}
-
 fn power(mut exponent: usize) -> u64 {
     let (mut result, mut square) = (1, BASE);
     while exponent > 0 {
@@ -237,7 +238,23 @@ pub(in crate::clean) fn build(settings: Settings<'_>) -> Result<Built, String> {
             }
         }
     }
-    on_column(settings, limits)
+    match limits.mode {
+        Mode::Datatrove => on_column(settings, limits),
+        Mode::Nemo => on_column(settings, nemo::Repetition(limits)),
+        Mode::Dolma => {
+            let default = Limits::default();
+            if (limits.dup_para_frac, limits.dup_para_char_frac) != (default.dup_para_frac, default.dup_para_char_frac)
+            {
+                return Err(
+                    "`mode` = \"dolma\" has no rules on paragraphs: leave `dup_para_frac` and `dup_para_char_frac` \
+                            out"
+                    .to_owned(),
+                );
+            }
+            on_column(settings, dolma::Repetition(limits))
+        }
+        Mode::Datamap => on_column(settings, datamap::Repetition(limits)),
+    }
 }
 
 impl Filter for Limits {

@@ -21,9 +21,15 @@ fn reasons(op: &str, text: &str) -> Vec<String> {
 }
 
 /// Every operator over texts, with options where it needs some.
-const ALL: [&str; 12] = [
+const ALL: [&str; 18] = [
     "op = 'gopher_quality'",
     "op = 'gopher_repetition'",
+    "op = 'gopher_quality'\nmode = 'nemo'",
+    "op = 'gopher_repetition'\nmode = 'nemo'",
+    "op = 'gopher_quality'\nmode = 'dolma'",
+    "op = 'gopher_repetition'\nmode = 'dolma'",
+    "op = 'gopher_quality'\nmode = 'datamap'",
+    "op = 'gopher_repetition'\nmode = 'datamap'",
     "op = 'c4'",
     "op = 'c4'\nsplit_paragraph = false\nmin_paragraphs = 3",
     "op = 'fineweb'",
