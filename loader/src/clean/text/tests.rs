@@ -24,12 +24,6 @@ fn reasons(op: &str, text: &str) -> Vec<String> {
 const ALL: [&str; 18] = [
     "op = 'gopher_quality'",
     "op = 'gopher_repetition'",
-    "op = 'gopher_quality'\nmode = 'nemo'",
-    "op = 'gopher_repetition'\nmode = 'nemo'",
-    "op = 'gopher_quality'\nmode = 'dolma'",
-    "op = 'gopher_repetition'\nmode = 'dolma'",
-    "op = 'gopher_quality'\nmode = 'datamap'",
-    "op = 'gopher_repetition'\nmode = 'datamap'",
     "op = 'c4'",
     "op = 'c4'\nsplit_paragraph = false\nmin_paragraphs = 3",
     "op = 'fineweb'",
@@ -40,6 +34,12 @@ const ALL: [&str; 18] = [
     "op = 'lines'",
     "op = 'pii'\nphones = true\ncards = true\nibans = true\nsecrets = true",
     "op = 'language'\nlanguages = ['en']",
+    "op = 'gopher_quality'\nmode = 'nemo'",
+    "op = 'gopher_repetition'\nmode = 'nemo'",
+    "op = 'gopher_quality'\nmode = 'dolma'",
+    "op = 'gopher_repetition'\nmode = 'dolma'",
+    "op = 'gopher_quality'\nmode = 'datamap'",
+    "op = 'gopher_repetition'\nmode = 'datamap'",
 ];
 
 #[test]
