@@ -1,4 +1,4 @@
-//! The stream as burn's `DataLoader`: the only file that implements or calls burn's data traits.
+//! The stream as burn's `DataLoader`. Beside `dataset_source` the only file that implements or calls burn's data traits.
 //!
 //! burn calls `to_device` on the loader it is given and iterates what comes back, so everything that moves sits in the
 //! [`Run`], which all loaders made from one another share. One `iter()` is one virtual epoch.

@@ -87,6 +87,8 @@
 //! The unreduced losses go into burn's output, so that its loss metric stays the mean over samples, comparable between
 //! ways of weighting; the settled loss goes into `backward`.
 //!
+//! Samples need not lie in files: a burn `Dataset` is a source too, see [`DatasetSource`].
+//!
 //! A batcher that takes Arrow's columns directly, without rows, is an [`ArrowBatcher`]: see
 //! [`CuratedDataLoader::from_arrow`].
 //!
@@ -108,6 +110,7 @@ mod checkpoints;
 pub mod columns;
 mod curated;
 mod data_loader;
+mod dataset_source;
 mod error;
 mod feedback;
 pub mod loss;
@@ -121,6 +124,7 @@ pub use batcher::ArrowBatcher;
 pub use checkpoints::Checkpoints;
 pub use curated::{Curated, WeightNorm};
 pub use data_loader::{CuratedDataLoader, PlainDataLoader};
+pub use dataset_source::{DatasetOptions, DatasetSource};
 pub use error::{BoxError, Error, Result};
 pub use metrics::StreamMetric;
 pub use pace::Pace;

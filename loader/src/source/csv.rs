@@ -13,7 +13,10 @@ use super::{
     BadRow, CacheCounts, Decoded, Format, Options, Request, Source, Stored, StoredBytes, in_parallel,
     locate::Found,
     manifest::{BlockHashes, Manifest, ShardHashes},
-    picked, picked_rows, piece, project, shielded,
+    picked, picked_rows, piece, project,
+    remote::shown,
+    schema::say_lacking,
+    shielded,
     store::{Ready, Store},
     stored,
 };
@@ -75,8 +78,13 @@ impl CsvSource {
         let whole = agree(found, &files)?;
         let picked = project(options.columns.as_deref(), whole.fields().iter().map(|field| field.name().as_str()))?;
         let schema = Arc::new(whole.project(&picked).map_err(|error| Error::recipe(error.to_string()))?);
-        let mut plan =
-            Plan { url: options.url.clone(), schema, shards: Vec::new(), blocks: Vec::new(), domains: Vec::new() };
+        let mut plan = Plan {
+            url: shown(&options.url).to_owned(),
+            schema,
+            shards: Vec::new(),
+            blocks: Vec::new(),
+            domains: Vec::new(),
+        };
         let mut shards = Vec::new();
         for (shard, (file, scanned)) in found.files.iter().zip(files).enumerate() {
             let too_many = |_| Error::recipe("a dataset has at most 2^32 shards and blocks");
@@ -98,6 +106,10 @@ impl CsvSource {
             let position = |field: &Arc<Field>| scanned.header.iter().position(|name| name == field.name());
             let wanted = plan.schema.fields().iter().map(position).collect();
             shards.push(Columns { header: scanned.header, wanted });
+        }
+        for (column, field) in plan.schema.fields().iter().enumerate() {
+            let lacking = shards.iter().zip(&plan.shards).filter(|(shard, _)| shard.wanted[column].is_none());
+            say_lacking(field.name(), lacking.map(|(_, shard)| shard.path.as_str()));
         }
         Ok(Self { plan, store: found.store.clone(), shards, delimiter })
     }
@@ -242,12 +254,6 @@ fn agree(found: &Found, files: &[ScannedFile]) -> Result<Schema> {
                 found.files[0].path
             );
             return Err(Error::data(Place::shard(&file.path), what));
-        }
-        for (missing, _) in columns[..known].iter().filter(|(name, _)| !scanned.header.iter().any(|own| own == name)) {
-            tracing::warn!(
-                "shard `{}` lacks column `{missing}`, which others have: its rows are null there",
-                file.path
-            );
         }
     }
     let fields = columns.into_iter().map(|(name, kind)| Field::new(name, kind.data_type(), true));

@@ -16,7 +16,9 @@ use super::{
     in_parallel,
     locate::Found,
     manifest::{BlockHashes, Manifest, ShardHashes},
-    picked, piece, schema,
+    picked, piece,
+    remote::shown,
+    schema,
     store::{Ready, Store},
     stored,
 };
@@ -78,7 +80,7 @@ impl IpcSource {
         let schema = Arc::new(Schema::new(schema::agree(&paths, &schemas, options.columns.as_deref())?));
         let mut source = Self {
             plan: Plan {
-                url: options.url.clone(),
+                url: shown(&options.url).to_owned(),
                 schema,
                 shards: Vec::new(),
                 blocks: Vec::new(),

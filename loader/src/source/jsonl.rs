@@ -13,6 +13,7 @@ use super::{
     locate::Found,
     manifest::{BlockHashes, Manifest, ShardHashes},
     picked, picked_rows, piece, project,
+    remote::shown,
     store::{Ready, Store},
     stored,
 };
@@ -74,8 +75,13 @@ impl JsonlSource {
         let names = whole.fields().iter().map(|field| field.name().as_str());
         let picked = project(options.columns.as_deref(), names)?;
         let schema = Arc::new(whole.project(&picked).map_err(|error| Error::recipe(error.to_string()))?);
-        let mut plan =
-            Plan { url: options.url.clone(), schema, shards: Vec::new(), blocks: Vec::new(), domains: Vec::new() };
+        let mut plan = Plan {
+            url: shown(&options.url).to_owned(),
+            schema,
+            shards: Vec::new(),
+            blocks: Vec::new(),
+            domains: Vec::new(),
+        };
         let mut clean = Vec::new();
         for (shard, (file, scanned)) in found.files.iter().zip(scan.files).enumerate() {
             let too_many = |_| Error::recipe("a dataset has at most 2^32 shards and blocks");

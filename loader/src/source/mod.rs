@@ -6,6 +6,7 @@
 mod access;
 mod cache;
 mod conform;
+mod conformance;
 mod csv;
 mod files;
 mod ipc;
@@ -23,6 +24,7 @@ mod unpack;
 
 pub use access::{Access, Cache};
 pub use cache::CacheCounts;
+pub use conformance::broken_promises;
 pub use manifest::{ManifestSummary, write_manifest};
 pub use mixture::mixture;
 pub use store::Ready;

@@ -15,6 +15,7 @@ use super::{
     CacheCounts, Decoded, Options, Request, Source, in_parallel,
     locate::Found,
     manifest::{BlockHashes, Manifest, ShardHashes},
+    remote::shown,
     schema::widening,
     store::{Ready, Store},
 };
@@ -69,7 +70,7 @@ impl ParquetSource {
         let paths: Vec<&str> = found.files.iter().map(|file| file.path.as_str()).collect();
         let agreed = schema::agree(&paths, &footers, options.columns.as_deref())?;
         let mut plan = Plan {
-            url: options.url.clone(),
+            url: shown(&options.url).to_owned(),
             schema: Arc::new(Schema::new(agreed.fields)),
             shards: Vec::new(),
             blocks: Vec::new(),

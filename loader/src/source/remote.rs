@@ -10,7 +10,7 @@ mod ranges;
 mod reader;
 mod request;
 
-pub(super) use connect::{Address, Kind, is_remote};
+pub(super) use connect::{Address, Kind, is_remote, shown};
 pub(super) use ranges::Held;
 pub(super) use reader::Reader;
 

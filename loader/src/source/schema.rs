@@ -40,10 +40,10 @@ pub(super) fn agree(paths: &[&str], shards: &[SchemaRef], wanted: Option<&[Strin
 /// The column `name` over all shards; at least one has it.
 fn column(name: &str, paths: &[&str], shards: &[SchemaRef]) -> Result<FieldRef> {
     let mut agreed: Option<(Field, &str)> = None;
-    let mut missing = None;
+    let mut missing = Vec::new();
     for (path, schema) in paths.iter().zip(shards) {
         let Ok(field) = schema.field_with_name(name) else {
-            missing.get_or_insert(*path);
+            missing.push(*path);
             continue;
         };
         let field = plain(field);
@@ -55,12 +55,21 @@ fn column(name: &str, paths: &[&str], shards: &[SchemaRef]) -> Result<FieldRef> 
             },
         });
     }
-    if let Some(path) = missing {
-        tracing::warn!("shard `{path}` lacks column `{name}`, which others have: its rows are null there");
-    }
+    say_lacking(name, missing.iter().copied());
     let (field, _) = agreed.ok_or_else(|| Error::recipe(format!("no shard has a column `{name}`")))?;
-    let nullable = field.is_nullable() || missing.is_some();
+    let nullable = field.is_nullable() || !missing.is_empty();
     Ok(Arc::new(field.with_nullable(nullable)))
+}
+
+/// Warns once of a column that the shards at `paths` lack.
+pub(super) fn say_lacking<'a>(name: &str, mut paths: impl Iterator<Item = &'a str>) {
+    let Some(first) = paths.next() else { return };
+    match paths.count() {
+        0 => tracing::warn!("shard `{first}` lacks column `{name}`, which others have: its rows are null there"),
+        more => tracing::warn!(
+            "shard `{first}` and {more} more lack column `{name}`, which others have: their rows are null there"
+        ),
+    }
 }
 
 /// Two types of one column that no type holds both.

@@ -11,6 +11,8 @@ use crate::{Error, Plan, Recipe, Result, recipe::ByteSize, source::Source};
 const VALUE_BYTES: u64 = 32 + 4 + 1;
 /// Batches that are made beside those in the queue: one that is being filled, and one that the user holds.
 const BATCHES_IN_HAND: u64 = 2;
+/// How often one row may be among the batches that are made at once.
+const MOST_OFTEN: u64 = 2;
 
 /// What a stream needs, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -33,16 +35,16 @@ impl Budget {
     pub(super) fn new(recipe: &Recipe, source: &dyn Source, index: u64) -> Self {
         let plan = source.plan();
         let most = |of: &dyn Fn(&crate::Block) -> u64| plan.blocks.iter().map(of).max().unwrap_or(0);
-        let row = most(&|block| block.decoded_bytes.div_ceil(u64::from(block.rows).max(1)));
         let batches = u64::from(recipe.stream.prefetch) + BATCHES_IN_HAND;
         let rows = plan.rows();
+        let made = u64::from(recipe.batch.size).min(rows).saturating_mul(batches);
         Self {
             budget: recipe.stream.memory.0,
             rows,
             blocks: plan.blocks.len() as u64,
             largest: most(&|block| block.decoded_bytes),
             reading: most(&|block| block.decoded_bytes.saturating_add(block.working_bytes)),
-            batches: row.saturating_mul(u64::from(recipe.batch.size).min(rows)).saturating_mul(batches),
+            batches: largest_rows(plan, made),
             values: rows.saturating_mul(VALUE_BYTES),
             index,
             plan: held_by(plan).saturating_add(source.held_bytes()),
@@ -72,7 +74,6 @@ impl Budget {
         if let Some(spare) = self.for_blocks().checked_sub(open.saturating_add(self.reading)) {
             return Ok(spare);
         }
-        let size = |bytes: u64| ByteSize(bytes).to_string();
         let parts = [open, self.reading, self.batches, self.values, self.index, self.plan];
         let need = parts.into_iter().fold(0, u64::saturating_add);
         let index = if self.index > 0 { format!(" + duplicate index {}", size(self.index)) } else { String::new() };
@@ -81,7 +82,7 @@ impl Budget {
             "[stream] memory = \"{}\" is too little: an open window of {window} blocks{domains} of up to {} ({}) + one block on its \
              way, of up to {} while it is read + batches that are made {} + values of {} rows {}{index} + the plan {} = \
              {}; give more memory{}",
-            size(self.budget),
+            ByteSize(self.budget),
             size(self.largest),
             size(open),
             size(self.reading),
@@ -92,6 +93,38 @@ impl Budget {
             size(need),
             if window as usize > windows.len() { ", or a smaller window" } else { "" },
         )))
+    }
+}
+
+/// What `count` rows take at most, decoded, as far as the plan knows: each row as the mean of its block, and none more
+/// than twice, as where an epoch ends and the next begins. So one row of uncommon size costs its own size and no more.
+fn largest_rows(plan: &Plan, count: u64) -> u64 {
+    let of_block = |block: &crate::Block| {
+        let rows = u64::from(block.rows);
+        (block.decoded_bytes.div_ceil(rows.max(1)), rows)
+    };
+    let mut blocks: Vec<(u64, u64)> = plan.blocks.iter().map(of_block).collect();
+    blocks.sort_unstable_by(|a, b| b.cmp(a));
+    let mut left = count;
+    let mut bytes = 0_u64;
+    for (row, rows) in blocks {
+        let taken = rows.saturating_mul(MOST_OFTEN).min(left);
+        bytes = bytes.saturating_add(row.saturating_mul(taken));
+        left -= taken;
+        if left == 0 {
+            break;
+        }
+    }
+    bytes
+}
+
+/// Bytes for a person, who adds them up: in MiB, or in KiB where there is less than one.
+fn size(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    if bytes < MIB {
+        format!("{:.1} KiB", bytes as f64 / 1024.0)
+    } else {
+        format!("{:.1} MiB", bytes as f64 / MIB as f64)
     }
 }
 

@@ -13,9 +13,11 @@ mod feedback;
 mod golden;
 #[cfg(unix)]
 mod hostile;
+mod init;
 mod layouts;
 mod memory;
 mod mixtures;
+mod odd_data;
 mod plain_epoch;
 mod ranks;
 mod remote;

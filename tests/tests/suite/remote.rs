@@ -177,3 +177,27 @@ fn column_chunks_of_a_block_come_in_one_request() {
     assert_eq!(walk(stream).iter().map(|line| line.ids.len()).sum::<usize>(), 200);
     assert_eq!(server.asked().len(), blocks);
 }
+
+#[test]
+fn what_signs_an_address_goes_to_the_server_and_into_no_message() {
+    let data = Data::new(Format::Csv, 1, 50, 0);
+    let server = HttpServer::serve(data.folder.path());
+    let signed = format!("{}?sig=secret", server.url(&pattern(&data)));
+    let recipe = || Recipe::new(signed.clone()).retries(0);
+    assert_eq!(walk(recipe().open().unwrap()).iter().map(|line| line.ids.len()).sum::<usize>(), 50);
+    for answer in [Answer::Reset, Answer::Stall, Answer::Half, Answer::Whole]
+        .into_iter()
+        .chain([400, 401, 403, 404, 500].map(Answer::Status))
+    {
+        server.answer(move |_| answer);
+        let error = recipe().timeout(1).open().unwrap_err();
+        // As whoever prints all causes shows it.
+        let mut said = format!("{error} {error:?}");
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            said += &format!(" {inner} {inner:?}");
+            cause = inner.source();
+        }
+        assert!(said.contains("part-00") && !said.contains("secret"), "{answer:?}: {said}");
+    }
+}

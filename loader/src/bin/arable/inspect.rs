@@ -1,19 +1,19 @@
 //! `arable inspect`: a look at a dataset before anything is made of it.
 
-use super::Output;
+use super::{
+    Output,
+    look::{self, Look},
+};
 use arable_loader::{
     Error, Place, Result,
     report::{
-        Align, ColumnProfile, Profile, Progress, Table,
+        Align, ColumnProfile, Table,
         numbers::{bytes, count},
-        sample_rows,
+        one_line, sample_rows,
     },
-    source::{self, Request},
+    source,
 };
 use clap::Args;
-
-/// Decoded bytes of a block; what `[stream] memory = "1GiB"` would give.
-const BLOCK_LIMIT: u64 = 256 << 20;
 
 #[derive(Args)]
 pub(crate) struct Inspect {
@@ -64,46 +64,11 @@ impl Inspect {
     }
 
     fn look(&self, url: &str) -> Result<(String, serde_json::Value, Option<String>)> {
-        let options = source::Options {
-            url: url.to_owned(),
-            format: self.format.as_deref().map(str::parse).transpose()?,
-            columns: None,
-            manifest: None,
-            block_limit: BLOCK_LIMIT,
-            access: source::Access {
-                cache: self.cache.as_deref().map_or(source::Cache::Unpacked, source::Cache::named),
-                ..source::Access::default()
-            },
-        };
+        let options = look::options(url, self.format.as_deref(), self.cache.as_deref())?;
         let manifest = if self.write_manifest { Some(source::write_manifest(&options)?) } else { None };
-        let source = source::open(&options)?;
+        let Look { source, profile, rows: profiled, bad_rows, bad, faults, first: shown } =
+            Look::at(&options, self.profile, self.output.progress())?;
         let plan = source.plan();
-        let mut profile = Profile::new(&plan.schema);
-        let mut shown = None;
-        let mut bad = 0_u64;
-        let mut faults = Vec::new();
-        let progress = Progress::new(self.output.progress(), "profile", Some(plan.rows().min(self.profile)), "rows");
-        let mut profiled = 0_u64;
-        for block in spread(plan.blocks.len()) {
-            if profiled >= self.profile {
-                break;
-            }
-            let expected = plan.blocks.get(block as usize).map_or(&[][..], |block| &block.hashes);
-            match source.read(Request { block, rows: None, expected }) {
-                Ok(decoded) => {
-                    profile.push(&decoded.data);
-                    bad += decoded.bad_rows.len() as u64;
-                    profiled += decoded.data.num_rows() as u64;
-                    progress.advance(decoded.data.num_rows() as u64);
-                    if block == 0 {
-                        shown = Some(decoded.data);
-                    }
-                }
-                Err(fault @ (Error::Data { .. } | Error::Io { .. })) => faults.push(fault.to_string()),
-                Err(fault) => return Err(fault),
-            }
-        }
-        progress.finish();
         let columns = profile.columns();
         let decoded: u64 = plan.blocks.iter().map(|block| block.decoded_bytes).sum();
         let in_order: u32 = source.in_order().iter().map(|range| range.end - range.start).sum();
@@ -119,7 +84,8 @@ impl Inspect {
                 "name": field.name(), "type": field.data_type().to_string(), "nullable": field.is_nullable(),
             })).collect::<Vec<_>>(),
             "profiled_rows": profiled,
-            "bad_rows": bad,
+            "bad_rows": bad_rows,
+            "first_bad_rows": bad,
             "bad_blocks": faults,
             "columns": columns,
             "in_order_blocks": in_order,
@@ -166,8 +132,11 @@ impl Inspect {
             let (hits, misses) = (count(cache.hits), count(cache.misses));
             text += &format!("cache: {hits} hits ({}), {misses} misses\n", bytes(cache.hit_bytes));
         }
-        if bad > 0 {
-            text += &format!("{} rows could not be read\n", count(bad));
+        if bad_rows > 0 {
+            text += &format!("{} rows could not be read\n", count(bad_rows));
+        }
+        for row in &bad {
+            text += &format!("bad row: {}\n", one_line(row, 300));
         }
         for fault in &faults {
             text += &format!("bad block: {fault}\n");
@@ -182,13 +151,4 @@ impl Inspect {
             (!faults.is_empty()).then(|| format!("{} of {} blocks could not be read", faults.len(), plan.blocks.len()));
         Ok((text, json, bad_blocks))
     }
-}
-
-/// All blocks, the first one first and the others so that any beginning of the list is spread over the dataset: by the
-/// bits of their index, reversed (the van der Corput sequence).
-fn spread(blocks: usize) -> impl Iterator<Item = u32> {
-    let count = u32::try_from(blocks).unwrap_or(u32::MAX);
-    let bits = count.next_power_of_two().trailing_zeros();
-    let reversed = move |index: u32| if bits == 0 { 0 } else { index.reverse_bits() >> (32 - bits) };
-    (0..count.next_power_of_two()).map(reversed).filter(move |&block| block < count)
 }

@@ -4,8 +4,11 @@
 //! Exit status: 0 done, 1 the data or the run is at fault, 2 the call or the recipe is wrong.
 
 mod curate;
+mod draft;
+mod init;
 mod inspect;
 mod log;
+mod look;
 mod stream;
 
 use arable_loader::{Error, Result, report::ProgressMode};
@@ -25,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Writes a commented recipe from a look at the data.
+    Init(init::Init),
     /// Shows schema, shards, blocks, rows, bytes, some rows, and a quick profile of the dirt.
     Inspect(inspect::Inspect),
     /// Cleans and scores a dataset into Parquet, with a verdict on every row and a report.
@@ -36,6 +41,7 @@ enum Command {
 impl Command {
     const fn output(&self) -> Output {
         match self {
+            Self::Init(init) => init.output,
             Self::Inspect(inspect) => inspect.output,
             Self::Curate(curate) => curate.output,
             Self::Stream(walk) => walk.output,
@@ -45,6 +51,7 @@ impl Command {
     fn run(self) -> Result<()> {
         log::start(self.output().quiet)?;
         match self {
+            Self::Init(init) => init.run(),
             Self::Inspect(inspect) => inspect.run(),
             Self::Curate(curate) => curate.run(),
             Self::Stream(walk) => walk.run(),
@@ -66,6 +73,12 @@ struct Output {
 impl Output {
     const fn progress(self) -> ProgressMode {
         if self.quiet { ProgressMode::Quiet } else { ProgressMode::Auto }
+    }
+
+    /// Says something to a person, beside the result.
+    #[expect(clippy::print_stderr, reason = "this is where what is no result goes")]
+    fn say(self, what: &str) {
+        eprintln!("{what}");
     }
 
     /// Prints the result: text unless it is not wanted, JSON where it is.

@@ -77,6 +77,14 @@ impl Walk {
         if let Some(prefetch) = self.prefetch {
             recipe = recipe.prefetch(prefetch);
         }
+        if let Some(path) = &self.save_state {
+            // The state is written after the last batch, and a walk may take days.
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !folder.is_dir() {
+                let what = format!("cannot write `{}`: there is no folder `{}`", path.display(), folder.display());
+                return Err(Error::recipe(what));
+            }
+        }
         let feedback = self.feedback.as_deref().map(FeedbackLog::read).transpose().map_err(not_there)?;
         let mut builder = Stream::builder(recipe);
         if let Some(path) = &self.resume {
@@ -173,7 +181,7 @@ struct Lines {
 
 impl Lines {
     fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).map_err(Error::io("write", path))?;
+        let file = File::create(path).map_err(Error::io("write", path)).map_err(not_there)?;
         Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file) })
     }
 

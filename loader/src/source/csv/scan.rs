@@ -207,7 +207,9 @@ impl<'a> Reading<'a> {
             }
             return Ok(header);
         }
-        Err(failed("it has no header: the first record names the columns".to_owned()))
+        Err(failed("it has no header, and the first record has to name the columns: restore the file, or take it out of the dataset"
+                .to_owned(),
+        ))
     }
 
     /// The next block's first byte and its text. It ends after a record, or with the file.

@@ -65,7 +65,8 @@ impl Address {
         let kind = SCHEMES.iter().find(|(name, _)| *name == scheme).map(|(_, kind)| *kind).ok_or_else(|| {
             let known: Vec<&str> = SCHEMES.iter().map(|(name, _)| *name).chain(["file"]).collect();
             Error::recipe(format!(
-                "`{url}`: unknown scheme `{scheme}://`{}",
+                "`{}`: unknown scheme `{scheme}://`{}",
+                without_queries(url),
                 advice(&scheme, &known, "the schemes are")
             ))
         })?;
@@ -77,7 +78,7 @@ impl Address {
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         if authority.is_empty() {
             let what = if kind == Kind::Http { "machine" } else { "bucket" };
-            return Err(Error::recipe(format!("`{url}` names no {what}; it is `{scheme}://{what}/path`")));
+            return Err(Error::recipe(format!("`{}` names no {what}; it is `{scheme}://{what}/path`", shown(url))));
         }
         let key = if kind == Kind::Http { decode(path) } else { Some(path.to_owned()) };
         let key = key.ok_or_else(|| Error::recipe(format!("`{}` has an escape that is no UTF-8 text", shown(url))))?;
@@ -87,7 +88,26 @@ impl Address {
 
 /// A URL without its query, for messages.
 pub(in super::super) fn shown(url: &str) -> &str {
-    if url.starts_with("http") { url.split('?').next().unwrap_or(url) } else { url }
+    // Elsewhere a `?` is a wildcard.
+    let is_web = url
+        .split_once("://")
+        .is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"));
+    if is_web { url.split('?').next().unwrap_or(url) } else { url }
+}
+
+/// `text`, which a store wrote, without the queries of the URLs in it.
+pub(super) fn without_queries(text: &str) -> String {
+    let (mut clean, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("://") {
+        let (before, url) = rest.split_at(at + 3);
+        let end =
+            url.find(|end: char| end.is_whitespace() || matches!(end, '"' | '`' | '>' | ')')).unwrap_or(url.len());
+        let (url, after) = url.split_at(end);
+        clean += before;
+        clean += url.split('?').next().unwrap_or(url);
+        rest = after;
+    }
+    clean + rest
 }
 
 /// The store that `address` is of. Credentials, endpoint and region come from the environment; so do proxies, timeouts and
@@ -122,7 +142,7 @@ pub(super) fn store(address: &Address, access: &Access) -> Result<Arc<dyn Object
             timeout.into_iter().fold(builder, |builder, timeout| builder.with_config(key, timeout)).build().map(share)
         }
     };
-    built.map_err(|error| Error::recipe(format!("`{root}` cannot be reached: {error}")))
+    built.map_err(|error| Error::recipe(format!("`{root}` cannot be reached: {}", without_queries(&error.to_string()))))
 }
 
 fn share(store: impl ObjectStore) -> Arc<dyn ObjectStore> {
@@ -146,6 +166,21 @@ mod tests {
         assert_eq!((address.root.as_str(), address.key.as_str()), ("https://host:81/", "a b.csv"));
         assert!(!format!("{address:?}").contains("secret"));
         assert_eq!(parse("gs://bucket").unwrap().key, "");
+    }
+
+    #[test]
+    fn what_a_store_says_of_a_url_is_shown_without_its_query() {
+        for (text, clean) in [
+            ("HEAD http://a:9/x.csv?sig=secret in 2 ms - HTTP error", "HEAD http://a:9/x.csv in 2 ms - HTTP error"),
+            ("(https://a/b?c=secret), \"https://a?d=secret\"", "(https://a/b), \"https://a\""),
+            ("what? no URL", "what? no URL"),
+            ("https://a/b?secret", "https://a/b"),
+        ] {
+            assert_eq!(without_queries(text), clean);
+        }
+        for url in ["ftps://host/a?secret", "http:///a?secret"] {
+            assert!(!parse(url).unwrap_err().to_string().contains("secret"), "{url}");
+        }
     }
 
     #[test]

@@ -4,7 +4,10 @@
 //! range comes, and it knows nothing of answers that are too short. So its own repetition is off, and each request is
 //! repeated here as a whole, with its backoff, until what comes is what was asked for.
 
-use super::ranges::{self, Held};
+use super::{
+    connect::without_queries,
+    ranges::{self, Held},
+};
 use crate::{Error, Place};
 use bytes::Bytes;
 use futures::{
@@ -12,7 +15,7 @@ use futures::{
     future::{BoxFuture, try_join_all},
 };
 use object_store::{Error as StoreError, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{fmt, ops::Range, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// How many requests are under way at once.
@@ -20,6 +23,8 @@ const AT_ONCE: usize = 16;
 /// The wait before the first repetition; doubled for each more, up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// From such a wait on, about three seconds after the first failure, a person should know why nothing happens.
+const WORTH_A_WORD: Duration = Duration::from_millis(1600);
 
 /// Why a request came to nothing.
 #[derive(Debug)]
@@ -57,8 +62,8 @@ impl Failure {
             Error::io(action, name)(std::io::Error::new(kind, error))
         };
         match self {
-            Self::Missing(error) => failed(std::io::ErrorKind::NotFound, Box::new(error)),
-            Self::Store(error) => failed(std::io::ErrorKind::Other, Box::new(error)),
+            Self::Missing(error) => failed(std::io::ErrorKind::NotFound, without_queries(&error.to_string()).into()),
+            Self::Store(error) => failed(std::io::ErrorKind::Other, without_queries(&error.to_string()).into()),
             Self::Wrong(what) => failed(std::io::ErrorKind::InvalidData, what.into()),
             Self::Changed(now) => {
                 let was = object.map(version).unwrap_or_default();
@@ -68,6 +73,16 @@ impl Failure {
                 );
                 Error::data(Place::shard(name), what)
             }
+        }
+    }
+}
+
+/// Without what is secret in a URL: a store's own error is never shown, nor kept as a source.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(error) | Self::Store(error) => f.write_str(&without_queries(&error.to_string())),
+            Self::Changed(what) | Self::Wrong(what) => f.write_str(what),
         }
     }
 }
@@ -157,7 +172,11 @@ impl Requests {
         for _ in 0..self.retries {
             match ask().await {
                 Err(failure) if !failure.is_final() => {
-                    tracing::info!("asking `{path}` again in {wait:?}: {failure:?}");
+                    if wait < WORTH_A_WORD {
+                        tracing::info!("asking `{path}` again in {wait:?}: {failure}");
+                    } else {
+                        tracing::warn!("the store does not answer; asking `{path}` again in {wait:?}: {failure}");
+                    }
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
@@ -183,7 +202,9 @@ impl Requests {
         };
         same_version(object, &answer)?;
         let answered = answer.range.clone();
-        let bytes = answer.bytes().await.map_err(|error| Failure::Wrong(format!("the answer broke off: {error}")))?;
+        let bytes = answer.bytes().await.map_err(|error| {
+            Failure::Wrong(format!("the answer broke off: {}", without_queries(&error.to_string())))
+        })?;
         if answered != range || bytes.len() as u64 != range.end - range.start {
             let (start, length) = (answered.start, bytes.len());
             return Err(Failure::Wrong(format!(
