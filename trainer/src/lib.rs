@@ -100,7 +100,7 @@
 //! - Nothing on the training thread waits for the device. One thread a run reads what was settled.
 //! - Nothing panics for what data or a training step did; burn gets a typed [`Error`] and ends the training with it.
 
-pub use arable_loader::stream;
+pub use arable_loader::{self as loader, stream};
 pub use arable_trainer_derive::{FromColumns, SelectRows};
 // What the derives' code is made of: a crate that uses them need not name these itself.
 #[doc(hidden)]

@@ -41,3 +41,42 @@ fn fields<'a>(input: &'a DeriveInput, name: &str) -> syn::Result<&'a syn::Fields
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::TokenStream;
+    use syn::{DeriveInput, parse_quote};
+
+    use super::*;
+
+    fn refused(derive: fn(&DeriveInput) -> syn::Result<TokenStream>, input: &DeriveInput) -> String {
+        derive(input).expect_err("it is refused").to_string()
+    }
+
+    #[test]
+    fn what_is_no_struct_is_refused_by_name() {
+        let input = parse_quote!(enum Either { One, Other });
+        assert!(refused(from_columns::derive, &input).starts_with("FromColumns can be derived for a struct"));
+        assert!(refused(select_rows::derive, &input).starts_with("SelectRows can be derived for a struct"));
+    }
+
+    #[test]
+    fn options_that_mean_nothing_are_refused() {
+        let wrong: [(DeriveInput, &str); 8] = [
+            (parse_quote!(struct B { #[column(nmae = "x")] x: X }), "a column has `name`, `shape`, `with` or `default`"),
+            (parse_quote!(struct B { #[column(name = "x", name = "y")] x: X }), "said twice"),
+            (parse_quote!(struct B { #[column(name = x)] x: X }), "expected string literal"),
+            (parse_quote!(struct B { #[column(shape = [])] x: X }), "one length at least"),
+            (parse_quote!(struct B { #[column(shape = [2], with = f)] x: X }), "leave `shape` out"),
+            (parse_quote!(struct B { #[column(default, name = "x")] x: X }), "stands alone"),
+            (parse_quote!(struct B { #[column(default = 3)] x: X }), "takes no value"),
+            (parse_quote!(struct B(X);), "needs its column's"),
+        ];
+        for (input, message) in wrong {
+            let found = refused(from_columns::derive, &input);
+            assert!(found.contains(message), "{found}");
+        }
+        let input = parse_quote!(struct B { #[select_rows(skip)] x: X });
+        assert!(refused(select_rows::derive, &input).contains("#[select_rows(keep)]"));
+    }
+}
