@@ -5,13 +5,14 @@
 
 use arable_examples::{
     Result,
-    comparison::{Comparison, Hyper},
+    arguments::{Common, On, share},
     dirt::Dirt,
     images::{self, Picture},
+    outcome::finish,
+    planted::{Hyper, Planted},
     sample::{Held, Sample},
 };
-use arable_loader::report::{Bars, ProgressMode};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use std::{path::PathBuf, process::ExitCode};
 
 /// Trains one model on labelled images: with burn's own loader, and with Arable cleaning, observing and acting.
@@ -36,42 +37,15 @@ struct Arguments {
     /// Plant this share of wrong labels, with 15 % exact duplicates and 2 % broken rows.
     #[arg(long, value_parser = share)]
     noise: Option<f64>,
-    /// Passes over the valid rows; 10 for a perceptron, 6 for a convolutional network where it is left out.
-    #[arg(long)]
-    epochs: Option<usize>,
     /// Train on the first rows only.
     #[arg(long, default_value_t = usize::MAX)]
     limit: usize,
-    /// Seed of the dirt, the weights and every order.
-    #[arg(long, default_value_t = 42)]
-    seed: u64,
-    /// Rows to measure accuracy on; hyper-parameters are chosen on `valid`, a tenth of the training file.
-    #[arg(long, value_enum, default_value_t = On::Test)]
-    on: On,
-    /// Folder for the run's files.
-    #[arg(long, default_value = "runs")]
-    runs: PathBuf,
-    /// Print the outcome as one JSON object, last on standard output.
-    #[arg(long)]
-    json: bool,
-    /// Show no progress.
-    #[arg(long)]
-    quiet: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum On {
-    Test,
-    Valid,
-}
-
-fn share(text: &str) -> std::result::Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
-    if (0.0..=0.9).contains(&share) { Ok(share) } else { Err("must be a share from 0 to 0.9".into()) }
+    #[command(flatten)]
+    common: Common,
 }
 
 fn main() -> ExitCode {
-    arable_examples::outcome::finish(run(Arguments::parse()))
+    finish(run(Arguments::parse()))
 }
 
 fn run(arguments: Arguments) -> Result<()> {
@@ -97,7 +71,8 @@ fn run(arguments: Arguments) -> Result<()> {
     // A tenth is kept back for choosing hyper-parameters, whether or not it is asked for now, so that both kinds of run
     // train on the same rows.
     let valid = rows.split_off_tenth();
-    let (held, held_name) = match arguments.on {
+    let common = &arguments.common;
+    let (held, held_name) = match common.on {
         On::Test => (test, "test rows, their labels taken for clean"),
         On::Valid if truth.is_some() || arguments.noise.is_some() => (valid, "clean validation rows"),
         On::Valid => (valid, "validation rows with the labels that they came with"),
@@ -112,18 +87,19 @@ fn run(arguments: Arguments) -> Result<()> {
         None => Dirt::NONE,
     };
     let grey = shape[0] == 1;
-    let comparison = Comparison {
+    let (epochs, batch) = common.sizes(if grey { 10 } else { 6 }, 128);
+    let planted = Planted {
         task: "images",
-        train: if dirt.is_planted() { rows.plant(dirt, classes, arguments.seed) } else { rows },
+        train: if dirt.is_planted() { rows.plant(dirt, classes, common.seed) } else { rows },
         held: Held::new(held),
         held_name,
         dirt,
         shape,
         classes,
-        seed: arguments.seed,
+        seed: common.seed,
         hyper: Hyper {
-            epochs: arguments.epochs.unwrap_or(if grey { 10 } else { 6 }),
-            batch: 128,
+            epochs,
+            batch,
             warmup: 3,
             learning_rate: 1e-3,
             hidden: grey.then_some(256),
@@ -131,8 +107,7 @@ fn run(arguments: Arguments) -> Result<()> {
             group: 2_048,
         },
     };
-    let outcome = comparison
-        .run(&arguments.runs, &Bars::new(if arguments.quiet { ProgressMode::Quiet } else { ProgressMode::Auto }))?;
-    outcome.print(arguments.json);
+    let folder = common.folder("images")?;
+    planted.comparison(&folder)?.run(&folder, &common.bars())?.print(common.json);
     Ok(())
 }

@@ -1,55 +1,37 @@
-//! The comparison: one model on the same dirty files, trained four times.
+//! The comparison: one model on the same dirty rows, trained with burn's own loader and with Arable's stream.
 //!
-//! All four have the same initial weights, optimiser and number of optimiser steps. Plain burn skips the rows that form
-//! no valid item, as a careful user would, so that nothing turns NaN.
+//! All trainings have the same initial weights, optimiser and number of optimiser steps. Plain burn gets the rows of
+//! which a valid item can be made, as a careful user would pick them, so that nothing turns NaN.
 
 use crate::{
     Result,
-    dirt::{Dirt, Rows},
-    model::{Cnn, Mlp, Model},
     outcome::{Outcome, Run},
-    sample::{Held, ImageBatcher, Images, Sample},
-    training::{self, Schedule, Silent, Trained},
+    training::{self, Classifier, Labelled, Plain, Schedule, Silent, Trained},
 };
 use arable_loader::{
     Position, Recipe, Stream,
     report::{Bars, Progress},
+    stream::StreamBuilder,
     value::ranking,
 };
 use arable_trainer::{Curated, CuratedDataLoader};
-use burn::{
-    data::{
-        dataloader::{DataLoader, DataLoaderBuilder},
-        dataset::InMemDataset,
-    },
-    tensor::{Device, Tensor},
-};
-use std::path::{Path, PathBuf};
+use burn::{data::dataloader::DataLoader, tensor::Device};
+use std::{fmt, path::Path, sync::Arc};
 
-/// Rows of a batch of held-out rows; any will do.
-const HELD_BATCH: usize = 1_000;
+/// The device that every example trains on.
+#[must_use]
+pub fn device() -> Device {
+    Device::flex().autodiff()
+}
 
-/// What is trained on what.
-#[derive(Debug)]
-pub struct Comparison<S> {
-    /// The example's name.
-    pub task: &'static str,
-    /// The rows to train on, dirt and all.
-    pub train: Rows<S>,
-    /// The rows to measure accuracy on; their labels are clean.
-    pub held: Held<S>,
-    /// What the held-out rows are called in the output.
-    pub held_name: &'static str,
-    /// The dirt that was planted.
-    pub dirt: Dirt,
-    /// Shape of an image: channels, height, width.
-    pub shape: [usize; 3],
-    /// How many classes there are.
-    pub classes: usize,
-    /// The seed of everything: dirt, weights, orders.
-    pub seed: u64,
-    /// What the model is trained with.
-    pub hyper: Hyper,
+/// Seeds the device, makes a model on it, and has it draw its weights: burn draws a weight when it is first used, and
+/// all trainings begin with the same.
+pub fn begin<M, T>(seed: u64, make: impl FnOnce(&Device) -> M, first_use: impl FnOnce(&M, &Device) -> T) -> M {
+    let device = device();
+    device.seed(seed);
+    let model = make(&device);
+    let _ = first_use(&model, &device);
+    model
 }
 
 /// Hyper-parameters. They were chosen on validation splits, never on a test split.
@@ -63,156 +45,196 @@ pub struct Hyper {
     pub warmup: i64,
     /// Adam's learning rate.
     pub learning_rate: f64,
-    /// Units of each hidden layer of the perceptron; `None` for the convolutional network.
-    pub hidden: Option<usize>,
-    /// How many files the rows are written to.
-    pub shards: usize,
-    /// Rows of a row group.
-    pub group: usize,
 }
 
-impl<S: Sample> Comparison<S> {
-    fn features(&self) -> usize {
-        self.shape.iter().product()
+/// One way to train with Arable, beside plain burn.
+pub struct Variant {
+    /// Its key in the JSON object.
+    pub key: &'static str,
+    /// Its name in the table.
+    pub name: String,
+    /// Whether the training says nothing back.
+    silent: bool,
+    open: Box<dyn Fn(Recipe) -> StreamBuilder>,
+}
+
+impl Variant {
+    /// Trains on the stream that `open` makes of the comparison's recipe, and reports what each step says.
+    pub fn new(
+        key: &'static str,
+        name: impl Into<String>,
+        open: impl Fn(Recipe) -> StreamBuilder + 'static,
+    ) -> Self {
+        Self { key, name: name.into(), silent: false, open: Box::new(open) }
     }
 
-    /// Writes the files to a fresh folder below `runs`, trains four times, and says what came of it.
+    /// The three that most examples compare, each on what `open` makes of the recipe: cleaning alone; observing, which
+    /// reports the losses, trains the same, bit for bit, and knows afterwards what to doubt; and acting on what the losses
+    /// say (`denoise`, which only observes for `warmup` data epochs).
+    pub fn all(warmup: i64, open: impl Fn(Recipe) -> StreamBuilder + Clone + 'static) -> Vec<Self> {
+        let acting = open.clone();
+        let acting = move |recipe: Recipe| acting(recipe.policy("denoise").policy_option("warmup", warmup));
+        vec![
+            Self { silent: true, ..Self::new("cleaned", "Arable, cleaning alone", open.clone()) },
+            Self::new("observed", "Arable, observing (uniform)", open),
+            Self::new("arable", "Arable, acting (denoise)", acting),
+        ]
+    }
+}
+
+impl fmt::Debug for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Variant").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// How a stream's rows become batches.
+pub type Curate<B> = Box<dyn Fn(Stream) -> CuratedDataLoader<B>>;
+
+/// What is trained on what.
+pub struct Comparison<B, M> {
+    /// The example's name.
+    pub task: &'static str,
+    /// The seed of everything.
+    pub seed: u64,
+    /// What is wrong with the data, in a sentence.
+    pub dirt: String,
+    /// What was planted, for the JSON object; null where nothing was.
+    pub planted: serde_json::Value,
+    /// The recipe that a user would write. Seed, length and policy are the comparison's.
+    pub recipe: Recipe,
+    /// How its rows become batches.
+    pub curate: Curate<B>,
+    /// Burn's own loader of the rows of which valid items can be made, in batches of `batch`, shuffled.
+    pub plain: Arc<dyn DataLoader<B>>,
+    /// The model, with the weights that every training begins with.
+    pub model: M,
+    /// The rows to measure accuracy on, in batches outside of autodiff.
+    pub held: Vec<B>,
+    /// What they are called in the output.
+    pub held_name: String,
+    /// Whether the label of each row of the plan is wrong, where that is known; empty where nothing is.
+    pub wrong: Vec<Option<bool>>,
+    /// Passes of plain burn over its rows.
+    pub epochs: usize,
+    /// Rows of a batch.
+    pub batch: usize,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// What is trained beside plain burn; the last one is recorded.
+    pub variants: Vec<Variant>,
+}
+
+impl<B, M> fmt::Debug for Comparison<B, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Comparison").field("task", &self.task).field("recipe", &self.recipe).finish_non_exhaustive()
+    }
+}
+
+impl<B: Labelled, M: Classifier<B> + Clone> Comparison<B, M> {
+    /// Trains once with burn's own loader and once for each variant, and says what came of it. The last variant's ledger
+    /// goes to `folder`.
     ///
     /// # Errors
     ///
-    /// Whatever keeps a file from being written or a training from ending.
-    pub fn run(self, runs: &Path, bars: &Bars) -> Result<Outcome> {
-        let folder = fresh_folder(runs, self.task)?;
-        let data = folder.join("data");
-        self.train.write(&data, self.hyper.shards, self.hyper.group)?;
-
-        let device = Device::flex().autodiff();
-        device.seed(self.seed);
-        let model = match self.hyper.hidden {
-            Some(hidden) => Model::Mlp(Mlp::new(self.features(), hidden, self.classes, &device)),
-            None => Model::Cnn(Cnn::new(self.shape, self.classes, &device)),
-        };
-        // burn draws a weight when it is first used; all four trainings begin with the same.
-        let _ = model.forward(Tensor::zeros([1, self.features()], &device));
-        let held = self.held.batches(self.features(), HELD_BATCH, &device);
-
-        let items: Vec<S> = self.train.rows.iter().filter(|row| row.is_valid(self.classes)).cloned().collect();
-        let steps = items.len().div_ceil(self.hyper.batch);
-        let schedule = Schedule { epochs: self.hyper.epochs, steps, learning_rate: self.hyper.learning_rate };
+    /// Whatever keeps a training from ending.
+    pub fn run(self, folder: &Path, bars: &Bars) -> Result<Outcome> {
+        let device = device();
+        let steps = self.plain.num_items().div_ceil(self.batch);
+        if steps == 0 {
+            return Err("no row is left to train on: see the label column, and what a valid row must have".into());
+        }
+        let schedule = Schedule { epochs: self.epochs, steps, learning_rate: self.learning_rate };
         let total = (schedule.epochs * steps) as u64;
-        let bar = |name: &str| bars.add(name, Some(total), "steps");
 
-        let plain = DataLoaderBuilder::new(ImageBatcher::<S>::new(self.features()))
-            .batch_size(self.hyper.batch)
-            .shuffle(self.seed)
-            .set_device(device.clone())
-            .build(InMemDataset::new(items));
-        let progress = bar("plain burn");
-        let burn = training::fit(model.clone(), &plain, |batch: Images| batch, schedule, &held, &progress)?;
+        let progress = bars.add("plain burn", Some(total), "steps");
+        let plain = self.plain.to_device(&device);
+        let burn = training::fit(self.model.clone(), &plain, Plain, schedule, &self.held, &progress)?;
         progress.finish();
 
-        let recipe = self.recipe(&data, steps);
-        let curated = |policy: &str, folder: Option<PathBuf>| -> Result<CuratedDataLoader<Images>> {
-            let mut recipe = recipe.clone().policy(policy);
-            if policy == "denoise" {
-                recipe = recipe.policy_option("warmup", self.hyper.warmup);
+        let recipe = self
+            .recipe
+            .clone()
+            .seed(self.seed)
+            .epochs(u32::try_from(self.epochs).unwrap_or(u32::MAX))
+            .batch_size(u32::try_from(self.batch).unwrap_or(u32::MAX))
+            .epoch_batches(steps as u64);
+        let mut runs = Vec::new();
+        let mut mislabel_auroc = None;
+        let mut last = None;
+        for (place, variant) in self.variants.iter().enumerate() {
+            let mut stream = (variant.open)(recipe.clone());
+            if place + 1 == self.variants.len() {
+                stream = stream.record(folder.join("run"));
             }
-            let mut stream = Stream::builder(recipe);
-            if let Some(folder) = folder {
-                stream = stream.record(folder);
-            }
-            Ok(CuratedDataLoader::new(stream.open()?, ImageBatcher::<S>::new(self.features())))
-        };
-        let train = |loader: &CuratedDataLoader<Images>, silent: bool, progress: &Progress| -> Result<Trained> {
-            let loader = loader.to_device(&device);
-            let trained = if silent {
-                training::fit(model.clone(), &loader, Silent, schedule, &held, progress)
-            } else {
-                training::fit(model.clone(), &loader, |batch: Curated<Images>| batch, schedule, &held, progress)
-            };
+            let loader = (self.curate)(stream.open()?);
+            let progress = bars.add(&variant.name, Some(total), "steps");
+            let trained = self.train(&loader, variant.silent, schedule, &progress)?;
             progress.finish();
-            trained
-        };
-        let cleaned = train(&curated("uniform", None)?, true, &bar("Arable, cleaning"))?;
-        let observer = curated("uniform", None)?;
-        let observed = train(&observer, false, &bar("Arable, observing"))?;
-        let actor = curated("denoise", Some(folder.join("run")))?;
-        let arable = train(&actor, false, &bar("Arable, acting"))?;
-
-        let mislabel_auroc = self.mislabel_auroc(&observer)?;
-        let (account, ledger) = actor.with_stream(|stream| (stream.account(), stream.ledger()));
-        let ledger = ledger.ok_or("the run was not recorded")?;
+            if mislabel_auroc.is_none() && !variant.silent {
+                mislabel_auroc = self.mislabel_auroc(&loader)?;
+            }
+            runs.push((variant.key, variant.name.clone(), Run::of(&trained)));
+            last = Some(loader.with_stream(|stream| (stream.account(), stream.ledger())));
+        }
+        let (rows, ledger) = last.ok_or("there is nothing to compare plain burn with")?;
         Ok(Outcome {
             task: self.task,
             seed: self.seed,
             dirt: self.dirt,
-            held: (self.held_name, self.held.len()),
+            planted: self.planted,
+            held: (self.held_name, self.held.iter().map(|batch| batch.targets().dims()[0]).sum()),
             steps: schedule.epochs * steps,
             epochs: schedule.epochs,
-            rows: account,
+            rows,
             burn_best: burn.best(),
             burn: Run::of(&burn),
-            cleaned: Run::of(&cleaned),
-            observed: Run::of(&observed),
-            arable: Run::of(&arable),
+            runs,
             mislabel_auroc,
-            ledger,
+            ledger: ledger.ok_or("the run was not recorded")?,
         })
     }
 
-    /// The recipe that a user would write.
-    fn recipe(&self, data: &Path, steps: usize) -> Recipe {
-        let last = i64::try_from(self.classes).unwrap_or(i64::MAX) - 1;
-        let recipe = Recipe::new(data.join("*.parquet").display().to_string())
-            .columns([S::CONTENT, "label"])
-            .label("label")
-            .seed(self.seed)
-            .epochs(u32::try_from(self.hyper.epochs).unwrap_or(u32::MAX))
-            .batch_size(u32::try_from(self.hyper.batch).unwrap_or(u32::MAX))
-            .epoch_batches(steps as u64)
-            .clean("missing", [("column", "label".into())])
-            .clean("range", [("column", "label".into()), ("min", 0.into()), ("max", last.into())]);
-        let recipe = if S::ENCODED {
-            recipe.clean("decodable", [("column", S::CONTENT.into())])
+    fn train(
+        &self,
+        loader: &CuratedDataLoader<B>,
+        silent: bool,
+        schedule: Schedule,
+        progress: &Progress,
+    ) -> Result<Trained<M>> {
+        let (model, loader) = (self.model.clone(), loader.to_device(&device()));
+        if silent {
+            training::fit(model, &loader, Silent, schedule, &self.held, progress)
         } else {
-            recipe.clean("range", [("column", S::CONTENT.into())])
-        };
-        recipe.clean("exact_duplicate", [])
+            training::fit(model, &loader, |batch: Curated<B>| batch, schedule, &self.held, progress)
+        }
     }
 
-    /// How well the trajectories of the observing run rank the wrong labels among the kept rows: the area under the
-    /// ROC curve. `None` where there is no wrong label, or no right one.
-    fn mislabel_auroc(&self, observer: &CuratedDataLoader<Images>) -> Result<Option<f64>> {
-        let (starts, values) = observer.with_stream(|stream| {
-            let rows = stream.plan().blocks.iter().map(|block| block.rows as usize);
-            let starts: Vec<usize> =
-                rows.scan(0, |start, rows| Some(std::mem::replace(start, *start + rows))).collect();
-            (starts, stream.values())
-        });
-        let values = values?;
-        let row = |position: Position| starts[position.block as usize] + position.row as usize;
+    /// How well the trajectories that `observer` gathered rank the wrong labels among the kept rows: the area under the
+    /// ROC curve. `None` where no wrong label is known, or no right one.
+    fn mislabel_auroc(&self, observer: &CuratedDataLoader<B>) -> Result<Option<f64>> {
+        let (starts, values) = observer.with_stream(|stream| (starts(stream), stream.values()));
         let mut scores = Vec::new();
         let mut wrong = Vec::new();
-        for (position, suspicion) in ranking::mislabel_scores(&values) {
-            let row = row(position);
-            if let (Some(truth), Some(label)) = (self.train.truth[row], self.train.rows[row].label()) {
+        for (position, suspicion) in ranking::mislabel_scores(&values?) {
+            if let Some(Some(is_wrong)) = self.wrong.get(row(&starts, position)) {
                 scores.push(suspicion);
-                wrong.push(truth != label);
+                wrong.push(*is_wrong);
             }
         }
         Ok(ranking::auroc(&scores, &wrong))
     }
 }
 
-/// The first of `task-1`, `task-2`, … that does not exist yet: a ledger is never overwritten.
-fn fresh_folder(runs: &Path, task: &str) -> Result<PathBuf> {
-    std::fs::create_dir_all(runs)?;
-    for number in 1..100_000 {
-        let folder = runs.join(format!("{task}-{number}"));
-        match std::fs::create_dir(&folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            result => return Ok(result.map(|()| folder)?),
-        }
-    }
-    Err(format!("`{}` holds 100,000 runs of {task}", runs.display()).into())
+/// How many rows come before each block of the stream's plan.
+#[must_use]
+pub fn starts(stream: &Stream) -> Vec<usize> {
+    let rows = stream.plan().blocks.iter().map(|block| block.rows as usize);
+    rows.scan(0, |start, rows| Some(std::mem::replace(start, *start + rows))).collect()
+}
+
+/// Which row of the whole data `position` is, given how many come before each block.
+#[must_use]
+pub fn row(starts: &[usize], position: Position) -> usize {
+    starts[position.block as usize] + position.row as usize
 }

@@ -1,6 +1,11 @@
 //! The UCI digits of the `smartcore` crate: 1,797 handwritten digits of 8 x 8 pixels. They come with cargo.
 
-use crate::{dirt::Rows, sample::Sample};
+use crate::{
+    arguments::{Common, On},
+    dirt::{Dirt, Rows},
+    planted::{Hyper, Planted},
+    sample::{Held, Image, Sample},
+};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -27,8 +32,6 @@ pub struct Digit {
 
 impl Sample for Digit {
     const CONTENT: &'static str = "pixels";
-    const ENCODED: bool = false;
-
     fn fields(&self) -> Vec<FieldRef> {
         let pixel = Arc::new(Field::new("element", DataType::Float32, false));
         vec![
@@ -49,6 +52,14 @@ impl Sample for Digit {
         let spot = self.label.unwrap_or(0).unsigned_abs() as usize % FEATURES;
         self.pixels[spot] = if spot.is_multiple_of(2) { f32::NAN } else { f32::INFINITY };
     }
+
+    fn is_sound(&self) -> bool {
+        self.pixels.iter().all(|pixel| pixel.is_finite())
+    }
+}
+
+impl Image for Digit {
+    const ENCODED: bool = false;
 
     fn pixels(&self) -> Option<Vec<f32>> {
         Some(self.pixels.iter().map(|pixel| pixel / DARKEST).collect())
@@ -84,4 +95,31 @@ pub fn load() -> Digits {
     let valid = digits.split_off(digits.len() * 7 / 8);
     let truth = digits.iter().map(Digit::label).collect();
     Digits { train: Rows { rows: digits, truth }, valid, test }
+}
+
+/// Chosen on the validation split.
+pub const HYPER: Hyper =
+    Hyper { epochs: 100, batch: 64, warmup: 10, learning_rate: 1e-3, hidden: Some(128), shards: 4, group: 128 };
+
+/// The digits with a share `noise` of wrong labels, 15 % duplicates and 2 % broken rows, as `common` asks for them.
+#[must_use]
+pub fn planted(noise: f64, common: &Common) -> Planted<Digit> {
+    let dirt = Dirt { noise, duplicates: 0.15, broken: 0.02 };
+    let data = load();
+    let (held, held_name) = match common.on {
+        On::Test => (data.test, "clean test rows"),
+        On::Valid => (data.valid, "clean validation rows"),
+    };
+    let (epochs, batch) = common.sizes(HYPER.epochs, HYPER.batch);
+    Planted {
+        task: "digits",
+        train: data.train.plant(dirt, CLASSES, common.seed),
+        held: Held::new(held),
+        held_name,
+        dirt,
+        shape: [1, 8, FEATURES / 8],
+        classes: CLASSES,
+        seed: common.seed,
+        hyper: Hyper { epochs, batch, ..HYPER },
+    }
 }

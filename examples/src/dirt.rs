@@ -11,13 +11,14 @@ use arable_loader::arrow::{
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 use std::{fs::File, path::Path, sync::Arc};
 
 /// The seed of the split that no run's seed changes.
 const SPLIT: u64 = 10;
 
 /// How much dirt to plant, as shares of the rows that are there before each step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Dirt {
     /// Rows whose label is replaced by another class, every other class alike (symmetric noise).
     pub noise: f64,
@@ -30,6 +31,19 @@ pub struct Dirt {
 impl Dirt {
     /// No dirt.
     pub const NONE: Self = Self { noise: 0.0, duplicates: 0.0, broken: 0.0 };
+
+    /// What was planted, in a sentence.
+    #[must_use]
+    pub fn said(&self, seed: u64) -> String {
+        if !self.is_planted() {
+            return "No dirt was planted: what is wrong here came with the data.".to_owned();
+        }
+        let share = |share: f64| format!("{:.0} %", 100.0 * share);
+        let (noise, duplicates, broken) = (share(self.noise), share(self.duplicates), share(self.broken));
+        format!(
+            "The dirt is PLANTED, from seed {seed}: {noise} wrong labels, {duplicates} exact duplicates, {broken} broken rows."
+        )
+    }
 
     /// Whether there is any.
     #[must_use]

@@ -1,6 +1,6 @@
 //! Encoded images with labels, from Parquet files.
 
-use crate::{Result, dirt::Rows, sample::Sample};
+use crate::{Result, dirt::Rows, sample::{Image, Sample}};
 use arrow::{
     array::{Array, ArrayRef, AsArray},
     compute::cast,
@@ -22,8 +22,6 @@ pub struct Picture {
 
 impl Sample for Picture {
     const CONTENT: &'static str = "image";
-    const ENCODED: bool = true;
-
     fn fields(&self) -> Vec<FieldRef> {
         vec![
             Arc::new(Field::new("image", DataType::LargeBinary, false)),
@@ -42,6 +40,14 @@ impl Sample for Picture {
     fn spoil(&mut self) {
         self.image.truncate(self.image.len() / 3);
     }
+
+    fn is_sound(&self) -> bool {
+        self.decode().is_some()
+    }
+}
+
+impl Image for Picture {
+    const ENCODED: bool = true;
 
     fn pixels(&self) -> Option<Vec<f32>> {
         self.decode().map(|(pixels, _)| pixels)

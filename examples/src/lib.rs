@@ -3,13 +3,24 @@
 //! A comparison trains one model on the same dirty files four times: with burn's own loader, and with Arable's stream
 //! that cleans, that observes, and that acts on what it observed.
 
+pub mod arguments;
 pub mod comparison;
 pub mod digits;
 pub mod dirt;
+pub mod hashing;
 pub mod images;
+pub mod labels;
 pub mod model;
+pub mod orders;
 pub mod outcome;
+pub mod planted;
+pub mod queries;
+pub mod reading;
 pub mod sample;
+pub mod table;
+pub mod tabular;
+pub mod text_classification;
+pub mod texts;
 pub mod training;
 
 /// What an example can fail with.

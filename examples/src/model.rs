@@ -1,5 +1,6 @@
 //! The models: a perceptron with two hidden layers, and a small convolutional network.
 
+use crate::{sample::Images, training::Classifier};
 use burn::{
     module::Module,
     nn::{
@@ -28,6 +29,12 @@ impl Model {
             Self::Mlp(mlp) => mlp.forward(pixels),
             Self::Cnn(cnn) => cnn.forward(pixels),
         }
+    }
+}
+
+impl Classifier<Images> for Model {
+    fn logits(&self, images: &Images) -> Tensor<2> {
+        self.forward(images.pixels.clone())
     }
 }
 

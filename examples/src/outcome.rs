@@ -1,6 +1,6 @@
 //! What a comparison came to: a table for people, one JSON object for programs.
 
-use crate::{dirt::Dirt, training::Trained};
+use crate::training::Trained;
 use arable_loader::{
     ledger::Account,
     report::{Align, Table, accounting, numbers::count},
@@ -22,7 +22,7 @@ pub struct Run {
 impl Run {
     /// What is reported of `trained`.
     #[must_use]
-    pub fn of(trained: &Trained) -> Self {
+    pub fn of<M>(trained: &Trained<M>) -> Self {
         Self { accuracy: trained.last(), seconds: trained.seconds, trained: trained.samples }
     }
 }
@@ -34,10 +34,12 @@ pub struct Outcome {
     pub task: &'static str,
     /// The seed of everything.
     pub seed: u64,
-    /// The dirt that was planted.
-    pub dirt: Dirt,
+    /// What is wrong with the data, in a sentence.
+    pub dirt: String,
+    /// What was planted; null where nothing was.
+    pub planted: serde_json::Value,
     /// Name and number of the held-out rows.
-    pub held: (&'static str, usize),
+    pub held: (String, usize),
     /// Optimiser steps of each training.
     pub steps: usize,
     /// Epochs of plain burn.
@@ -48,57 +50,49 @@ pub struct Outcome {
     pub burn: Run,
     /// (epoch, accuracy) of plain burn at its best epoch, picked with hindsight.
     pub burn_best: (usize, f64),
-    /// Arable, cleaning alone.
-    pub cleaned: Run,
-    /// Arable, observing.
-    pub observed: Run,
-    /// Arable, acting on what the loss says.
-    pub arable: Run,
+    /// Each training with Arable: its key, its name, and what it came to.
+    pub runs: Vec<(&'static str, String, Run)>,
     /// How well the observed trajectories ranked the wrong labels.
     pub mislabel_auroc: Option<f64>,
-    /// Where the acting run was written down.
+    /// Where the last run was written down.
     pub ledger: PathBuf,
 }
 
 impl Outcome {
-    /// The outcome as one JSON object.
+    /// The training with Arable whose key is `key`.
+    #[must_use]
+    pub fn run(&self, key: &str) -> Option<&Run> {
+        self.runs.iter().find(|(known, ..)| *known == key).map(|(.., run)| run)
+    }
+
+    /// The outcome as one JSON object: each training with Arable stands under its key.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut json = serde_json::json!({
             "task": self.task,
             "seed": self.seed,
-            "planted": { "noise": self.dirt.noise, "duplicates": self.dirt.duplicates, "broken": self.dirt.broken },
+            "planted": self.planted,
             "evaluated_on": self.held.0,
             "steps": self.steps,
             "rows": self.rows,
             "burn": self.burn,
             "burn_best": { "accuracy": self.burn_best.1, "epoch": self.burn_best.0 },
-            "cleaned": self.cleaned,
-            "observed": self.observed,
-            "arable": self.arable,
             "mislabel_auroc": self.mislabel_auroc,
             "ledger": self.ledger,
-        })
+        });
+        for (key, _, run) in &self.runs {
+            json[key] = serde_json::json!(run);
+        }
+        json
     }
 
     /// The outcome as text, with a line end.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let share = |share: f64| format!("{:.0} %", 100.0 * share);
-        let dirt = if self.dirt.is_planted() {
-            format!(
-                "The dirt is PLANTED, from seed {}: {} wrong labels, {} exact duplicates, {} broken rows.",
-                self.seed,
-                share(self.dirt.noise),
-                share(self.dirt.duplicates),
-                share(self.dirt.broken)
-            )
-        } else {
-            "No dirt was planted: what is wrong here came with the data.".to_owned()
-        };
-        text += &format!("\n{}. {dirt}\n\n", self.task);
-        text += &accounting(&self.rows, self.arable.trained).to_string();
+        text += &format!("\n{}, seed {}. {}\n\n", self.task, self.seed, self.dirt);
+        let trained = self.runs.last().map_or(0, |(.., run)| run.trained);
+        text += &accounting(&self.rows, trained).to_string();
         text += &format!(
             "\nEach training: the same initial weights, {} optimiser steps; accuracy on {} {}.\n\n",
             count(self.steps as u64),
@@ -123,9 +117,9 @@ impl Outcome {
             ]);
         };
         line("plain burn", &self.burn);
-        line("Arable, cleaning alone", &self.cleaned);
-        line("Arable, observing (uniform)", &self.observed);
-        line("Arable, acting (denoise)", &self.arable);
+        for (_, name, run) in &self.runs {
+            line(name, run);
+        }
         text += &table.to_string();
         let (epoch, best) = self.burn_best;
         text += &format!(
@@ -141,7 +135,7 @@ impl Outcome {
             }
             None => text += "No wrong label is known among the kept rows, so there is no ranking to judge.\n",
         }
-        text += &format!("The acting run was written down in {}\n", self.ledger.display());
+        text += &format!("The last run was written down in {}\n", self.ledger.display());
         text
     }
 }

@@ -1,5 +1,6 @@
 //! A row as the files hold it, and the batch that a model takes: the same for burn's loader and for Arable's.
 
+use crate::training::Labelled;
 use burn::{
     data::dataloader::batcher::Batcher,
     tensor::{Device, Int, Tensor, TensorData},
@@ -14,9 +15,6 @@ pub trait Sample: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + '
     /// The column that holds what the model sees.
     const CONTENT: &'static str;
 
-    /// Whether the content is an encoded image, which has to be decoded to be judged.
-    const ENCODED: bool;
-
     /// The columns of a file of such rows: the content, and a nullable 64-bit `label`.
     fn fields(&self) -> Vec<FieldRef>;
 
@@ -29,14 +27,23 @@ pub trait Sample: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + '
     /// Damages the content so that no item can be made of it.
     fn spoil(&mut self);
 
-    /// The content as a model takes it, scaled to [0, 1]; `None` where it is damaged.
-    fn pixels(&self) -> Option<Vec<f32>>;
+    /// Whether a model can make anything of the content.
+    fn is_sound(&self) -> bool;
 
     /// Whether a valid item can be made of the row: what a careful user of any loader would check.
     fn is_valid(&self, classes: usize) -> bool {
         let labelled = self.label().and_then(|label| usize::try_from(label).ok()).is_some_and(|label| label < classes);
-        labelled && self.pixels().is_some_and(|pixels| pixels.iter().all(|pixel| pixel.is_finite()))
+        labelled && self.is_sound()
     }
+}
+
+/// A row that holds an image.
+pub trait Image: Sample {
+    /// Whether it is encoded, and has to be decoded to be judged.
+    const ENCODED: bool;
+
+    /// The pixels, scaled to [0, 1]; `None` where they are damaged.
+    fn pixels(&self) -> Option<Vec<f32>>;
 }
 
 /// A batch of images with their labels.
@@ -69,7 +76,13 @@ impl<S> ImageBatcher<S> {
     }
 }
 
-impl<S: Sample> Batcher<S, Images> for ImageBatcher<S> {
+impl Labelled for Images {
+    fn targets(&self) -> &Tensor<1, Int> {
+        &self.targets
+    }
+}
+
+impl<S: Image> Batcher<S, Images> for ImageBatcher<S> {
     fn batch(&self, rows: Vec<S>, device: &Device) -> Images {
         let count = rows.len();
         let mut pixels = Vec::with_capacity(count * self.features);
@@ -92,7 +105,7 @@ pub struct Held<S> {
     rows: Arc<[S]>,
 }
 
-impl<S: Sample> Held<S> {
+impl<S: Image> Held<S> {
     /// Holds `rows`.
     #[must_use]
     pub fn new(rows: Vec<S>) -> Self {

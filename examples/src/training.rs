@@ -1,6 +1,6 @@
 //! One training loop for every loader: the same model, optimiser and number of steps.
 
-use crate::{Result, model::Model, sample::Images};
+use crate::Result;
 use arable_loader::report::Progress;
 use arable_trainer::{Curated, Signals, loss};
 use burn::{
@@ -8,7 +8,7 @@ use burn::{
     module::Module,
     nn::loss::CrossEntropyLossConfig,
     optim::{AdamConfig, GradientsParams},
-    tensor::{Tensor, TensorData},
+    tensor::{Int, Tensor, TensorData},
 };
 use std::{sync::Arc, time::Instant};
 
@@ -23,11 +23,23 @@ pub struct Schedule {
     pub learning_rate: f64,
 }
 
+/// A batch of samples with a class each.
+pub trait Labelled: 'static {
+    /// The classes, `[batch]`.
+    fn targets(&self) -> &Tensor<1, Int>;
+}
+
+/// A model that tells the class of each sample of a batch `B`.
+pub trait Classifier<B>: Module {
+    /// Logits, `[batch, classes]`.
+    fn logits(&self, batch: &B) -> Tensor<2>;
+}
+
 /// What a training came to.
 #[derive(Clone, Debug)]
-pub struct Trained {
+pub struct Trained<M> {
     /// The model after its last step.
-    pub model: Model,
+    pub model: M,
     /// Accuracy on the held-out rows after each epoch.
     pub accuracy: Vec<f64>,
     /// Wall time of the steps, without the evaluations.
@@ -36,7 +48,7 @@ pub struct Trained {
     pub samples: u64,
 }
 
-impl Trained {
+impl<M> Trained<M> {
     /// Accuracy after the last epoch.
     #[must_use]
     pub fn last(&self) -> f64 {
@@ -52,48 +64,51 @@ impl Trained {
 }
 
 /// A batch that a step can be taken on.
-pub trait Step: 'static {
-    /// The images and their labels.
-    fn images(&self) -> &Images;
+pub trait Step<B> {
+    /// The samples and their classes.
+    fn batch(&self) -> &B;
 
     /// The loss to differentiate, from the logits.
     fn loss(&self, logits: Tensor<2>) -> Tensor<1>;
 }
 
-/// As burn's users write it.
-impl Step for Images {
-    fn images(&self) -> &Images {
-        self
+/// A batch of burn's own loader, trained on as burn's users write it.
+#[derive(Debug)]
+pub struct Plain<B>(pub B);
+
+impl<B: Labelled> Step<B> for Plain<B> {
+    fn batch(&self) -> &B {
+        &self.0
     }
 
     fn loss(&self, logits: Tensor<2>) -> Tensor<1> {
-        CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, self.targets.clone())
+        CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, self.0.targets().clone())
     }
 }
 
 /// The same after plugging Arable in.
-impl Step for Curated<Images> {
-    fn images(&self) -> &Images {
+impl<B: Labelled> Step<B> for Curated<B> {
+    fn batch(&self) -> &B {
         self
     }
 
     fn loss(&self, logits: Tensor<2>) -> Tensor<1> {
-        let losses = loss::cross_entropy(logits.clone(), self.targets.clone());
-        self.settle(losses, Signals::classification(&logits, &self.targets))
+        let losses = loss::cross_entropy(logits.clone(), self.targets().clone());
+        self.settle(losses, Signals::classification(&logits, self.targets()))
     }
 }
 
 /// A curated batch whose training says nothing back: cleaning alone.
 #[derive(Debug)]
-pub struct Silent(pub Curated<Images>);
+pub struct Silent<B>(pub Curated<B>);
 
-impl Step for Silent {
-    fn images(&self) -> &Images {
+impl<B: Labelled> Step<B> for Silent<B> {
+    fn batch(&self) -> &B {
         &self.0
     }
 
     fn loss(&self, logits: Tensor<2>) -> Tensor<1> {
-        CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, self.0.targets.clone())
+        CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, self.0.targets().clone())
     }
 }
 
@@ -102,14 +117,14 @@ impl Step for Silent {
 /// # Errors
 ///
 /// Whatever the loader fails with; a loader that yields another number of batches than the schedule has steps.
-pub fn fit<O: 'static, S: Step>(
-    mut model: Model,
+pub fn fit<O: 'static, B: Labelled, S: Step<B>, M: Classifier<B>>(
+    mut model: M,
     loader: &Arc<dyn DataLoader<O>>,
     step: impl Fn(O) -> S,
     schedule: Schedule,
-    held: &[Images],
+    held: &[B],
     progress: &Progress,
-) -> Result<Trained> {
+) -> Result<Trained<M>> {
     let mut optimiser = AdamConfig::new().init();
     let mut trained = Trained { model: model.clone(), accuracy: Vec::new(), seconds: 0.0, samples: 0 };
     for epoch in 0..schedule.epochs {
@@ -117,9 +132,8 @@ pub fn fit<O: 'static, S: Step>(
         let mut steps = 0;
         for batch in loader.iter() {
             let batch = step(batch?);
-            let images = batch.images();
-            trained.samples += images.targets.dims()[0] as u64;
-            let logits = model.forward(images.pixels.clone());
+            trained.samples += batch.batch().targets().dims()[0] as u64;
+            let logits = model.logits(batch.batch());
             let gradients = batch.loss(logits).backward();
             let gradients = GradientsParams::from_grads(gradients, &model);
             model = optimiser.step(schedule.learning_rate, model, gradients);
@@ -138,18 +152,17 @@ pub fn fit<O: 'static, S: Step>(
     Ok(trained)
 }
 
-/// The share of `held` that `model` classifies rightly.
+/// The share of `held`, batches outside of autodiff, that `model` classifies rightly.
 ///
 /// # Errors
 ///
 /// A tensor that cannot be read back.
-pub fn accuracy(model: &Model, held: &[Images]) -> Result<f64> {
+pub fn accuracy<B: Labelled, M: Classifier<B>>(model: &M, held: &[B]) -> Result<f64> {
     let model = model.valid();
     let (mut right, mut all) = (0, 0);
-    for images in held {
-        let guesses = model.forward(images.pixels.clone().inner()).argmax(1);
-        let guesses = numbers(guesses.into_data())?;
-        let targets = numbers(images.targets.clone().into_data())?;
+    for batch in held {
+        let guesses = numbers(model.logits(batch).argmax(1).into_data())?;
+        let targets = numbers(batch.targets().clone().into_data())?;
         all += targets.len();
         right += guesses.iter().zip(&targets).filter(|(guess, target)| guess == target).count();
     }

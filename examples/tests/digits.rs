@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 use arable_examples::{
-    comparison::{Comparison, Hyper},
+    arguments::fresh_folder,
     digits::{self, CLASSES, FEATURES},
     dirt::Dirt,
     outcome::Outcome,
+    planted::{Hyper, Planted},
     sample::{Held, Sample},
 };
 use arable_loader::{
@@ -27,7 +28,7 @@ fn run(noise: f64, epochs: usize, folder: &std::path::Path) -> Outcome {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let data = digits::load();
     let dirt = Dirt { noise, ..DIRT };
-    let comparison = Comparison {
+    let planted = Planted {
         task: "digits",
         train: data.train.plant(dirt, CLASSES, 3),
         held: Held::new(data.valid),
@@ -38,7 +39,8 @@ fn run(noise: f64, epochs: usize, folder: &std::path::Path) -> Outcome {
         seed: 3,
         hyper: Hyper { epochs, batch: 32, warmup: 4, learning_rate: 1e-3, hidden: Some(64), shards: 4, group: 128 },
     };
-    comparison.run(folder, &Bars::new(ProgressMode::Quiet)).unwrap()
+    let folder = fresh_folder(folder, "digits").unwrap();
+    planted.comparison(&folder).unwrap().run(&folder, &Bars::new(ProgressMode::Quiet)).unwrap()
 }
 
 #[test]
@@ -73,10 +75,10 @@ fn the_comparison_adds_up_and_observing_changes_nothing() {
     let reasons: Vec<_> = outcome.rows.dropped.keys().cloned().collect();
     assert_eq!(reasons, ["exact_duplicate", "missing:label", "not_finite:pixels", "out_of_range:label"]);
     // The observing run is the cleaning run, step for step.
-    assert_eq!(outcome.observed.accuracy, outcome.cleaned.accuracy);
-    assert_eq!(outcome.observed.trained, outcome.cleaned.trained);
+    assert_eq!(outcome.run("observed").unwrap().accuracy, outcome.run("cleaned").unwrap().accuracy);
+    assert_eq!(outcome.run("observed").unwrap().trained, outcome.run("cleaned").unwrap().trained);
     // An untrained model guesses one in ten; twelve epochs are plenty to tell wrong labels from right ones.
-    assert!(outcome.burn.accuracy > 0.5 && outcome.arable.accuracy > 0.8, "{:?}", outcome.json());
+    assert!(outcome.burn.accuracy > 0.5 && outcome.run("arable").unwrap().accuracy > 0.8, "{:?}", outcome.json());
     assert!(outcome.mislabel_auroc.unwrap() > 0.95);
     let json = outcome.json();
     for key in ["task", "rows", "burn", "cleaned", "observed", "arable", "mislabel_auroc", "ledger"] {
@@ -84,20 +86,20 @@ fn the_comparison_adds_up_and_observing_changes_nothing() {
     }
     let verified = ledger::verify(&outcome.ledger).unwrap();
     assert_eq!(verified.account(), outcome.rows);
-    let closed = Record::Closed { batches: outcome.steps as u64, trained: outcome.arable.trained };
+    let closed = Record::Closed { batches: outcome.steps as u64, trained: outcome.run("arable").unwrap().trained };
     assert_eq!(verified.records.last(), Some(&closed));
     // A second run in the same place writes a ledger of its own, and comes to the same.
     let again = run(0.2, 12, folder.path());
     assert_ne!(again.ledger, outcome.ledger);
-    assert_eq!(again.arable.accuracy, outcome.arable.accuracy);
-    assert_eq!(again.arable.trained, outcome.arable.trained);
+    assert_eq!(again.run("arable").unwrap().accuracy, outcome.run("arable").unwrap().accuracy);
+    assert_eq!(again.run("arable").unwrap().trained, outcome.run("arable").unwrap().trained);
 }
 
 #[test]
 fn on_right_labels_acting_is_observing() {
     let folder = tempfile::tempdir().unwrap();
     let outcome = run(0.0, 12, folder.path());
-    assert_eq!(outcome.arable.accuracy, outcome.observed.accuracy);
-    assert_eq!(outcome.arable.trained, outcome.observed.trained);
+    assert_eq!(outcome.run("arable").unwrap().accuracy, outcome.run("observed").unwrap().accuracy);
+    assert_eq!(outcome.run("arable").unwrap().trained, outcome.run("observed").unwrap().trained);
     assert_eq!(outcome.mislabel_auroc, None, "there is no wrong label to rank");
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use arable_loader::{
-    self as loader,
+    self as loader, Stream,
     stream::{State, StreamBuilder},
 };
 use burn::train::{
@@ -45,8 +45,8 @@ const RECORD: &str = "bpk";
 /// # -> Result<(), Box<dyn std::error::Error>>
 /// # where M: LearnerModel + TrainStep<Input = Curated<O>>, I: serde::de::DeserializeOwned + 'static, B: Batcher<I, O> + 'static, O: Send + 'static {
 ///
-/// let checkpoints = Checkpoints::open("artifacts")?;
-/// let stream = checkpoints.builder(Stream::builder(Recipe::from_toml_file("arable.toml")?)).open()?;
+/// let recipe = Recipe::from_toml_file("arable.toml")?;
+/// let (checkpoints, stream) = Checkpoints::resume("artifacts", Stream::builder(recipe))?;
 /// let train = CuratedDataLoader::new(stream, batcher);
 /// let training = SupervisedTraining::new("artifacts", train.clone().into_arc(), valid).num_epochs(train.num_epochs());
 /// checkpoints.launch(training, &train, learner);
@@ -79,6 +79,19 @@ impl Checkpoints {
         Ok(Self { folder, newest })
     }
 
+    /// [`open`](Self::open) and [`builder`](Self::builder) in one: the checkpoints in `directory`, and the stream where they
+    /// say that it goes on. With [`launch`](Self::launch), burn's records and the stream are resumed together.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); and [`Error::Stream`] where the stream cannot be opened there, as with another recipe or
+    /// other data.
+    pub fn resume(directory: impl AsRef<Path>, builder: StreamBuilder) -> Result<(Self, Stream)> {
+        let checkpoints = Self::open(directory)?;
+        let stream = checkpoints.builder(builder).open().map_err(Error::Stream)?;
+        Ok((checkpoints, stream))
+    }
+
     /// The virtual epoch (from 1, as burn counts) after which the training goes on; `None` where it begins.
     #[must_use]
     pub fn epoch(&self) -> Option<usize> {
@@ -95,6 +108,9 @@ impl Checkpoints {
 
     /// Launches `training`, whose training data are `loader`'s, from where it goes on, with burn's default strategy: the
     /// last two checkpoints are kept, and the one with the lowest loss in validation.
+    ///
+    /// If the stream begins anew where the model goes on, the training ends with [`Error::NotResumed`] before its first
+    /// step.
     pub fn launch<M: LearnerModel, O: 'static>(
         &self,
         training: SupervisedTraining<M>,
@@ -120,7 +136,12 @@ impl Checkpoints {
         let training =
             training.with_custom_checkpointers(model, optimizer, scheduler).with_checkpointing_strategy(strategy);
         match self.epoch() {
-            Some(epoch) => training.checkpoint(epoch),
+            Some(epoch) => {
+                if loader.run().with_stream(|stream| stream.batches()) == 0 {
+                    loader.run().feedback.fault(Error::NotResumed { epoch });
+                }
+                training.checkpoint(epoch)
+            }
             None => training,
         }
         .launch(learner)

@@ -110,9 +110,36 @@ impl<B> Curated<B> {
     #[must_use]
     pub fn of_tokens(&self, losses: Tensor<2>, counts: Tensor<2>) -> Losses {
         let [slots, tokens] = losses.dims();
+        self.of_owned(losses, counts, &self.owners(slots, tokens))
+    }
+
+    /// As [`of_tokens`](Self::of_tokens), of a model that says at each token what the next one is: `losses` and `counts`
+    /// are `[slots, tokens − 1]`, and what stands at place t is of token t + 1.
+    ///
+    /// It belongs to the sample of token t + 1. A sample's first token in a packed slot counts nothing, because what
+    /// stands before it is another sample's; a sample with no other token has the loss 0 and the factor 0.
+    ///
+    /// # Panics
+    ///
+    /// As [`of_tokens`](Self::of_tokens) does.
+    #[must_use]
+    pub fn of_next_tokens(&self, losses: Tensor<2>, counts: Tensor<2>) -> Losses {
+        let [slots, places] = losses.dims();
+        let tokens = places + 1;
+        let mut owners = self.owners(slots, tokens);
+        let nobody = self.spans().map_or(slots, <[SampleSpan]>::len) as i64;
+        for span in self.spans().unwrap_or_default() {
+            owners[span.slot as usize * tokens + span.start as usize] = nobody;
+        }
+        let owners: Vec<_> = owners.chunks(tokens).flat_map(|slot| slot[1..].iter().copied()).collect();
+        self.of_owned(losses, counts, &owners)
+    }
+
+    fn of_owned(&self, losses: Tensor<2>, counts: Tensor<2>, owners: &[i64]) -> Losses {
+        let [slots, tokens] = losses.dims();
         assert!(counts.dims() == [slots, tokens], "losses {:?} and counts {:?}", losses.dims(), counts.dims());
         let samples = self.spans().map_or(slots, <[SampleSpan]>::len);
-        let owners = Tensor::<1, Int>::from_ints(self.owners(slots, tokens).as_slice(), &losses.device());
+        let owners = Tensor::<1, Int>::from_ints(owners, &losses.device());
         let sum = |of: Tensor<2>| {
             // The last place takes what belongs to no sample.
             let zeros = Tensor::<1>::zeros([samples + 1], &of.device());

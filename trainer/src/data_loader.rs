@@ -18,13 +18,13 @@ use burn::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    ArrowBatcher, Curated, Error, Pace, StreamMetric,
+    ArrowBatcher, ColumnsBatcher, Curated, Error, FromColumns, Pace, StreamMetric,
     curated::Origin,
     error::BoxError,
     run::{Dealt, Lease, Run},
 };
 
-/// A curated stream as burn's data loader of [`Curated<O>`], for one device.
+/// A curated stream as burn's data loader of [`Curated<O>`].
 ///
 /// One `iter()` is one virtual epoch: exactly `epoch_batches` batches, counted in slots, so that `num_items` is
 /// `epoch_batches · batch_size` and the last batch completes the progress. An iterator that is dropped early keeps the
@@ -73,6 +73,14 @@ impl<O: 'static> CuratedDataLoader<O> {
     pub fn from_arrow(stream: Stream, batcher: impl ArrowBatcher<O> + 'static) -> Self {
         let run = Arc::new(Run::new(stream));
         Self { run, batcher: Arc::new(batcher), device: Device::default(), part: Part::WHOLE }
+    }
+
+    /// The stream's columns in batches that know how they are made of them: the fast path, and no batcher.
+    pub fn of_columns(stream: Stream) -> Self
+    where
+        O: FromColumns,
+    {
+        Self::from_arrow(stream, ColumnsBatcher::new())
     }
 
     /// The loader as burn's trainings take it.

@@ -69,6 +69,16 @@ pub enum Error {
         slots: usize,
     },
 
+    /// A training that goes on after a checkpoint, over a stream that begins anew.
+    #[error(
+        "the training goes on after its checkpoint of epoch {epoch}, but the stream begins anew: open it with \
+         `Checkpoints::resume`, or move the checkpoints away to begin both"
+    )]
+    NotResumed {
+        /// The virtual epoch of the checkpoint.
+        epoch: usize,
+    },
+
     /// A training step settled a batch with another number of losses or signals than the batch has slots.
     #[error(
         "batch {batch} was settled with {found} {what} for {slots} slots; \

@@ -1,8 +1,9 @@
 //! The way back: one thread a run that reads losses and signals from the device and hands them to the loader.
 //!
 //! One persistent thread, because on CubeCL backends each thread that touches a device gets a stream and a memory pool
-//! of its own that are never given back. What cannot be read is "no signal", never the end of a training. Knows nothing
-//! of burn's data traits, nor of what the loader makes of a signal.
+//! of its own that are never given back. It reads all that waits at once, so that a device which is behind is waited for
+//! once and not once a batch. What cannot be read is "no signal", never the end of a training. Knows nothing of burn's
+//! data traits, nor of what the loader makes of a signal.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,9 +17,8 @@ use crossbeam::channel::{self, Sender};
 
 use crate::{Error, error::BoxError};
 
-/// Settled batches that may wait to be read. Each holds its losses and signals on the device; a full channel makes
-/// `settle` wait.
-const WAITING: usize = 32;
+/// Settled batches that are read in one transaction at most.
+const TOGETHER: usize = 64;
 
 /// What a settled batch sends back. Tensors here are outside autodiff, so that no tape lives on with them.
 pub(crate) struct Settled {
@@ -46,13 +46,20 @@ pub(crate) struct Feedback {
 
 impl Feedback {
     pub(crate) fn start() -> Self {
-        let (sender, receiver) = channel::bounded(WAITING);
+        // Without a bound, so that no step waits for it. Each batch holds its losses and signals on the device, and where
+        // draws depend on them the stream waits for reports that are `feedback_lag` batches late.
+        let (sender, receiver) = channel::unbounded();
         let thread = std::thread::Builder::new().name("arable-feedback".into()).spawn(move || {
-            for message in receiver {
-                match message {
-                    Message::Settled(settled) => settled.report(),
-                    Message::Drain(done) => drop(done),
+            while let Ok(first) = receiver.recv() {
+                let (mut batches, mut drained) = (Vec::new(), Vec::new());
+                for message in std::iter::once(first).chain(receiver.try_iter()).take(TOGETHER) {
+                    match message {
+                        Message::Settled(settled) => batches.push(*settled),
+                        Message::Drain(done) => drained.push(done),
+                    }
                 }
+                report(batches);
+                drop(drained);
             }
         });
         match thread {
@@ -64,7 +71,7 @@ impl Feedback {
         }
     }
 
-    /// Sends a batch on its way; waits only while [`WAITING`] others are unread.
+    /// Sends a batch on its way, and waits for nothing.
     pub(crate) fn send(&self, settled: Settled) {
         if let Err(error) = settled.losses.device().flush() {
             no_signal(settled.receipt.batch(), &error);
@@ -76,7 +83,7 @@ impl Feedback {
             None => Some(message),
         };
         if let Some(Message::Settled(settled)) = unsent {
-            settled.report();
+            report(vec![*settled]);
         }
     }
 
@@ -113,14 +120,16 @@ impl Drop for Feedback {
     }
 }
 
-impl Settled {
-    /// Reads the tensors and reports; whatever fails drops the receipt, which the loader takes for "no signal".
-    fn report(self) {
-        let Self { receipt, losses, classes } = self;
+/// A batch's losses and classes, to be read.
+type Tensors = (Tensor<1>, Option<Tensor<2>>);
+
+/// Reads the batches' tensors and reports, in their order; whatever fails drops the receipt, which the loader takes for
+/// "no signal".
+fn report(batches: Vec<Settled>) {
+    let parts = batches.into_iter().map(|Settled { receipt, losses, classes }| (receipt, (losses, classes)));
+    let (receipts, tensors): (Vec<_>, Vec<_>) = parts.unzip();
+    for (receipt, signals) in receipts.into_iter().zip(read_all(&tensors)) {
         let batch = receipt.batch();
-        // A backend may panic where another returns an error, and one batch must not end the reports of all others.
-        let signals = catch_unwind(AssertUnwindSafe(|| read(losses, classes)))
-            .unwrap_or_else(|_| Err("the device panicked while the losses were read".into()));
         match signals {
             Ok(signals) => {
                 if let Err(error) = receipt.report(&signals) {
@@ -132,31 +141,64 @@ impl Settled {
     }
 }
 
+/// The signals of each batch; neighbours of one device are read in one transaction.
+fn read_all(tensors: &[Tensors]) -> Vec<Result<Vec<Signal>, BoxError>> {
+    let mut signals = Vec::with_capacity(tensors.len());
+    for alike in tensors.chunk_by(|(one, _), (other, _)| one.device() == other.device()) {
+        match read_safely(alike) {
+            Ok(read) => signals.extend(read.into_iter().map(Ok)),
+            Err(error) if alike.len() == 1 => signals.push(Err(error)),
+            // One batch must not end the reports of all others.
+            Err(_) => {
+                let each =
+                    |one| read_safely(std::slice::from_ref(one)).map(|read| read.into_iter().flatten().collect());
+                signals.extend(alike.iter().map(each));
+            }
+        }
+    }
+    signals
+}
+
+/// A backend may panic where another returns an error.
+fn read_safely(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
+    catch_unwind(AssertUnwindSafe(|| read(tensors)))
+        .unwrap_or_else(|_| Err("the device panicked while the losses were read".into()))
+}
+
 fn no_signal(batch: u64, error: &dyn std::fmt::Display) {
     tracing::warn!(batch, %error, "a batch is reported without a signal");
 }
 
-/// Both tensors in one transaction, so that the device is waited for once.
-fn read(losses: Tensor<1>, classes: Option<Tensor<2>>) -> Result<Vec<Signal>, BoxError> {
-    let mut transaction = Transaction::default().register(losses);
-    if let Some(classes) = classes {
-        transaction = transaction.register(classes);
+/// All tensors in one transaction, so that the device is waited for once.
+fn read(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
+    let mut transaction = Transaction::default();
+    for (losses, classes) in tensors {
+        transaction = transaction.register(losses.clone());
+        if let Some(classes) = classes {
+            transaction = transaction.register(classes.clone());
+        }
     }
     let mut data = transaction.try_execute()?.into_iter();
-    let losses = data.next().map(floats).transpose()?.unwrap_or_default();
-    let classes = data.next().map(floats).transpose()?;
+    let mut next = || data.next().ok_or_else(|| BoxError::from("the device gave fewer tensors than were asked for"));
+    tensors
+        .iter()
+        .map(|(_, classes)| {
+            let losses = floats(next()?)?;
+            let classes = classes.as_ref().map(|_| floats(next()?)).transpose()?;
+            Ok(signals(losses, classes))
+        })
+        .collect()
+}
 
-    Ok(match classes {
-        None => losses.into_iter().map(|loss| Signal { loss, class: None }).collect(),
-        Some(classes) => losses
-            .into_iter()
-            .zip(classes.as_chunks::<3>().0)
-            .map(|(loss, &[logit_margin, probability_margin, probability])| Signal {
-                loss,
-                class: Some(ClassSignal { logit_margin, probability_margin, probability }),
-            })
-            .collect(),
-    })
+fn signals(losses: Vec<f32>, classes: Option<Vec<f32>>) -> Vec<Signal> {
+    let Some(classes) = classes else {
+        return losses.into_iter().map(|loss| Signal { loss, class: None }).collect();
+    };
+    let class = |&[logit_margin, probability_margin, probability]: &[f32; 3]| {
+        Some(ClassSignal { logit_margin, probability_margin, probability })
+    };
+    let classes = classes.as_chunks().0.iter().map(class);
+    losses.into_iter().zip(classes).map(|(loss, class)| Signal { loss, class }).collect()
 }
 
 fn floats(data: TensorData) -> Result<Vec<f32>, BoxError> {

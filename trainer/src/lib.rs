@@ -87,10 +87,10 @@
 //! The unreduced losses go into burn's output, so that its loss metric stays the mean over samples, comparable between
 //! ways of weighting; the settled loss goes into `backward`.
 //!
-//! Samples need not lie in files: a burn `Dataset` is a source too, see [`DatasetSource`].
-//!
-//! A batcher that takes Arrow's columns directly, without rows, is an [`ArrowBatcher`]: see
-//! [`CuratedDataLoader::from_arrow`].
+//! The fast path takes Arrow's columns directly, without rows: a batch that derives
+//! [`FromColumns`](derive@FromColumns) needs no batcher ([`CuratedDataLoader::of_columns`]), and an [`ArrowBatcher`] is
+//! one by hand ([`CuratedDataLoader::from_arrow`]). Samples need not lie in files: a burn `Dataset` is a source too, see
+//! [`DatasetSource`].
 //!
 //! # What it keeps to
 //!
@@ -100,10 +100,12 @@
 //! - Each virtual epoch seeds the device, so that a run which is resumed there draws the same dropout.
 //! - Nothing on the training thread waits for the device. One thread a run reads what was settled.
 //! - Nothing panics for what data or a training step did; burn gets a typed [`Error`] and ends the training with it.
-//!
-//! This version feeds one device.
 
-pub use arable_loader::stream;
+pub use arable_loader::{self as loader, stream};
+pub use arable_trainer_derive::{FromColumns, SelectRows};
+// What the derives' code is made of: a crate that uses them need not name these itself.
+#[doc(hidden)]
+pub use {arrow, burn};
 
 mod batcher;
 mod checkpoints;
@@ -118,9 +120,10 @@ mod metrics;
 mod pace;
 mod renderer;
 mod run;
+mod selection;
 mod signals;
 
-pub use batcher::ArrowBatcher;
+pub use batcher::{ArrowBatcher, ColumnsBatcher, FromColumns};
 pub use checkpoints::Checkpoints;
 pub use curated::{Curated, WeightNorm};
 pub use data_loader::{CuratedDataLoader, PlainDataLoader};
@@ -129,4 +132,5 @@ pub use error::{BoxError, Error, Result};
 pub use metrics::StreamMetric;
 pub use pace::Pace;
 pub use renderer::BarsRenderer;
+pub use selection::SelectRows;
 pub use signals::Signals;

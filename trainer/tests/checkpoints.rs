@@ -4,15 +4,20 @@
 
 mod support;
 
-use std::{env, fs, path::Path, process::Command, sync::Arc};
+use std::{
+    env, fs,
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arable_loader::{
-    Stream,
     arrow::array::{ArrayRef, FixedSizeListArray, Int64Array, RecordBatch},
     arrow::datatypes::Float32Type,
+    stream::StreamBuilder,
 };
 use arable_trainer::{
-    ArrowBatcher, BoxError, Checkpoints, Curated, CuratedDataLoader, Signals, columns, loss::cross_entropy,
+    ArrowBatcher, BoxError, Checkpoints, Curated, CuratedDataLoader, Error, Signals, columns, loss::cross_entropy,
 };
 use burn::{
     data::{
@@ -146,13 +151,13 @@ impl DataLoaderIterator<Curated<PointBatch>> for NoBatch {
     }
 }
 
+/// The process has one generator for all that is drawn on the device, and one training at a time may draw from it.
+static GENERATOR: Mutex<()> = Mutex::new(());
+
 /// Trains in `folder` until all is done, from wherever it stands there; the model's parameters at the end.
 fn train(folder: &Path) -> Vec<u32> {
-    let checkpoints = Checkpoints::open(folder).unwrap();
-    let stream: Stream = checkpoints
-        .builder(Memory::new(data()).builder(recipe(BATCH, PASSES).epoch_batches(EPOCH_BATCHES)))
-        .open()
-        .unwrap();
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let (checkpoints, stream) = Checkpoints::resume(folder, builder()).unwrap();
     let train = CuratedDataLoader::from_arrow(stream, PointBatcher);
     let training = SupervisedTraining::new(folder, train.clone().into_arc(), Arc::new(NoValidation))
         .with_application_logger(None)
@@ -163,6 +168,10 @@ fn train(folder: &Path) -> Vec<u32> {
     assert!(result.error.is_none(), "{:?}", result.error);
     assert!(train.pace().batches > 0 && train.pace().to_string().contains("waited"));
     result.model.parameters()
+}
+
+fn builder() -> StreamBuilder {
+    Memory::new(data()).builder(recipe(BATCH, PASSES).epoch_batches(EPOCH_BATCHES))
 }
 
 fn data() -> RecordBatch {
@@ -206,6 +215,63 @@ fn a_training_that_was_killed_ends_with_the_parameters_of_one_that_was_not() {
         }
         assert_eq!(train(folder.path()), wanted, "after it died at batches {deaths:?}");
     }
+}
+
+/// Runs [`train`] in a process of its own, which is killed (as by `kill -9`) as soon as there is a file `name` in its
+/// folder of checkpoints.
+fn train_and_be_killed(folder: &Path, name: &str) {
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "a_training_in_a_process_of_its_own", "--nocapture"])
+        .env("TRAIN_IN", folder)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let file = folder.join("checkpoint").join(name);
+    while !file.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_training_that_was_killed_while_it_wrote_goes_on_as_well() {
+    let whole = tempfile::tempdir().unwrap();
+    let wanted = train(whole.path());
+    // Before the first checkpoint is whole, between its records and its state, and while one takes another's place.
+    for name in
+        ["loader-1.state", "unfinished/model-2.bpk", "unfinished/optim-3.bpk", "scheduler-2.bpk", "loader-4.state"]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        train_and_be_killed(folder.path(), name);
+        assert_eq!(train(folder.path()), wanted, "after it was killed at {name}");
+    }
+}
+
+#[test]
+fn a_stream_that_begins_anew_where_the_model_goes_on_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    train_and_die(folder.path(), 10);
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let checkpoints = Checkpoints::open(folder.path()).unwrap();
+    let epoch = checkpoints.epoch().expect("a checkpoint");
+    let train = CuratedDataLoader::from_arrow(builder().open().unwrap(), PointBatcher);
+    let training = SupervisedTraining::new(folder.path(), train.clone().into_arc(), Arc::new(NoValidation))
+        .with_application_logger(None)
+        .metric_train_numeric(LossMetric::new())
+        .num_epochs(train.num_epochs());
+    let learner = Learner::new(Model::new(), AdamConfig::new().init(), 0.01);
+    let result = checkpoints.launch(training, &train, learner);
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&**result.error.as_ref().expect("an error"));
+    while let Some(error) = source {
+        if let Some(Error::NotResumed { epoch: found }) = error.downcast_ref() {
+            assert_eq!(*found, epoch);
+            return;
+        }
+        source = error.source();
+    }
+    panic!("the training ended with {:?}", result.error);
 }
 
 #[test]

@@ -1,0 +1,14 @@
+//! One bag-of-words model on labelled texts, trained with burn's own loader and with Arable's stream.
+//!
+//! `cargo run --release -p arable-examples --example text_classification`
+//!
+//! `cargo run --release -p arable-examples --example text_classification -- --train train.csv --test test.csv --text text --label category`
+
+use arable_examples::{outcome::finish, text_classification::Arguments};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    finish(arguments.run().map(|outcome| outcome.print(arguments.json())))
+}
