@@ -165,7 +165,7 @@ fn read_safely(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
         .unwrap_or_else(|_| Err("the device panicked while the losses were read".into()))
 }
 
-fn no_signal(batch: u64, error: &dyn std::fmt::Display) {
+pub(crate) fn no_signal(batch: u64, error: &dyn std::fmt::Display) {
     tracing::warn!(batch, %error, "a batch is reported without a signal");
 }
 
@@ -190,7 +190,8 @@ fn read(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
         .collect()
 }
 
-fn signals(losses: Vec<f32>, classes: Option<Vec<f32>>) -> Vec<Signal> {
+/// One signal a loss; `classes` has three numbers for each, as `Signals` lays them out.
+pub(crate) fn signals(losses: Vec<f32>, classes: Option<Vec<f32>>) -> Vec<Signal> {
     let Some(classes) = classes else {
         return losses.into_iter().map(|loss| Signal { loss, class: None }).collect();
     };
@@ -201,6 +202,6 @@ fn signals(losses: Vec<f32>, classes: Option<Vec<f32>>) -> Vec<Signal> {
     losses.into_iter().zip(classes).map(|(loss, class)| Signal { loss, class }).collect()
 }
 
-fn floats(data: TensorData) -> Result<Vec<f32>, BoxError> {
+pub(crate) fn floats(data: TensorData) -> Result<Vec<f32>, BoxError> {
     Ok(data.try_cast_as::<f32>()?.try_into_vec::<f32>()?)
 }

@@ -36,8 +36,11 @@ impl Budget {
         let plan = source.plan();
         let most = |of: &dyn Fn(&crate::Block) -> u64| plan.blocks.iter().map(of).max().unwrap_or(0);
         let batches = u64::from(recipe.stream.prefetch) + BATCHES_IN_HAND;
+        // Where a policy picks inside the step, a batch is a super-batch of candidates.
+        let candidates = recipe.policy.options.get("candidates").and_then(toml::Value::as_integer).unwrap_or(0);
+        let batch_rows = u64::from(recipe.batch.size).max(u64::try_from(candidates).unwrap_or(0));
         let rows = plan.rows();
-        let made = u64::from(recipe.batch.size).min(rows).saturating_mul(batches);
+        let made = batch_rows.min(rows).saturating_mul(batches);
         Self {
             budget: recipe.stream.memory.0,
             rows,

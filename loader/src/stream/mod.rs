@@ -21,6 +21,7 @@ mod memory;
 mod meters;
 mod open;
 mod packing;
+mod picking;
 mod pool;
 mod quarantine;
 mod ranks;
@@ -32,6 +33,7 @@ mod state;
 mod survey;
 mod sweep;
 mod transform;
+mod values;
 mod verdict_cache;
 mod visits;
 mod window;
@@ -143,7 +145,7 @@ impl Stream {
         self.shared.settings.window
     }
 
-    /// Rows of a full batch.
+    /// Rows of a full batch: those that are trained, or, where a policy picks inside the step, its candidates.
     #[must_use]
     pub fn batch_size(&self) -> usize {
         self.shared.settings.batch_size
@@ -358,6 +360,13 @@ impl Stream {
             Receipt::mute(number, Arc::clone(&positions))
         } else {
             Receipt::new(number, Arc::clone(&positions), Arc::clone(&self.shared.inbox))
+        };
+        let receipt = match &self.shared.picking {
+            Some(picking) => {
+                let references = picking.references(&data, &positions)?;
+                receipt.with_picking(Arc::clone(picking), epoch, references)
+            }
+            None => receipt,
         };
         let batch = Batch { number, epoch, data, positions, weights, spans, padding: false, receipt };
         self.shared.handed_rows.fetch_add(batch.presentations(), Ordering::AcqRel);

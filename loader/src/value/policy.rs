@@ -8,6 +8,7 @@ use super::{
     denoise::Denoise,
     infobatch::InfoBatch,
     parameters::Parameters,
+    references::References,
     selectors::{Selecting, Selection},
     table::Table,
     trajectory::Trajectory,
@@ -51,6 +52,16 @@ pub trait Policy: Send + Sync + Debug {
         None
     }
 
+    /// Whether it needs what a reference model says of rows.
+    fn needs_reference(&self) -> bool {
+        self.selection().is_some_and(|selection| selection.selector.needs().reference)
+    }
+
+    /// A column of the data that its targets depend on, which they read as [`WindowRows::column`].
+    fn column(&self) -> Option<&str> {
+        None
+    }
+
     /// New shares for the domains of a mixture when a window opens, before its rows are chosen; `None` leaves those in
     /// force, which is what a policy does that says nothing else.
     ///
@@ -75,6 +86,8 @@ pub struct MixtureOpening<'a> {
     pub memory: &'a [f64],
     /// The reports that have entered the values since the window before, in batch order.
     pub reports: &'a [Report],
+    /// What a reference model says of rows, where the stream was given it.
+    pub references: Option<&'a References>,
 }
 
 /// What a policy that moves the shares of a mixture asks for.
@@ -93,6 +106,7 @@ pub struct WindowRows<'a> {
     table: &'a Table,
     classes: &'a Classes,
     scores: &'a [(String, Vec<f32>)],
+    column: &'a [f32],
     domains: &'a [Domain],
 }
 
@@ -100,7 +114,7 @@ impl<'a> WindowRows<'a> {
     /// The rows at `positions`, in the window's order.
     #[must_use]
     pub const fn new(positions: &'a [Position], table: &'a Table, classes: &'a Classes) -> Self {
-        Self { positions, table, classes, scores: &[], domains: &[] }
+        Self { positions, table, classes, scores: &[], column: &[], domains: &[] }
     }
 
     /// With what cleaning found out about them: named scores, each with a number a row in the window's order.
@@ -114,6 +128,19 @@ impl<'a> WindowRows<'a> {
     #[must_use]
     pub fn score(&self, name: &str) -> Option<&'a [f32]> {
         self.scores.iter().find(|(score, _)| score == name).map(|(_, values)| values.as_slice())
+    }
+
+    /// With the numbers of the column that the policy asked for, one a row in the window's order.
+    #[must_use]
+    pub const fn with_column(self, column: &'a [f32]) -> Self {
+        Self { column, ..self }
+    }
+
+    /// The numbers of the column that the policy asked for ([`Policy::column`]), one a row in the window's order, NaN
+    /// where it is null; empty where it asked for none.
+    #[must_use]
+    pub const fn column(&self) -> &'a [f32] {
+        self.column
     }
 
     /// The same rows, of a plan with these domains.

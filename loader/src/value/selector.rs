@@ -4,7 +4,7 @@
 //! step, from signals that are fresh, and pays for them with a forward pass over all candidates. It knows nothing of
 //! models: whoever scores the candidates hands it plain numbers.
 
-use crate::{Position, Randomness, Signal};
+use crate::{Pick, Position, Randomness, Signal};
 use std::fmt::Debug;
 
 /// Which candidates of a super-batch are trained on, and what their losses count.
@@ -49,6 +49,15 @@ pub struct Candidate {
     pub reference: Option<Reference>,
 }
 
+/// What the model says of a candidate: one a row of a super-batch, in slot order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored {
+    /// Loss and, where there are classes, margins and probability.
+    pub signal: Signal,
+    /// ‖softmax(z) − onehot(y)‖₂ where there are classes; |ŷ − y| for squared errors.
+    pub el2n: Option<f32>,
+}
+
 /// What a reference model says of a row; it stays the same for the whole run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reference {
@@ -56,21 +65,6 @@ pub struct Reference {
     pub loss: f32,
     /// Its probability of the label, in [0, 1], where it has classes.
     pub probability: Option<f32>,
-}
-
-/// One row to be trained on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pick {
-    /// Which candidate.
-    pub index: u32,
-    /// The factor on its loss.
-    pub weight: f32,
-}
-
-impl Pick {
-    pub(super) const fn plain(index: usize) -> Self {
-        Self { index: index as u32, weight: 1.0 }
-    }
 }
 
 /// The `size` candidates of the highest scores, in ascending order of their index, each with weight 1. Of equal scores

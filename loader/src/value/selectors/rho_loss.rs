@@ -1,8 +1,8 @@
 //! Reducible holdout loss: train on what the model has not learnt and a reference model could.
 
 use crate::{
-    Randomness, Result, strict,
-    value::selector::{Candidate, Needs, Pick, Selector, highest},
+    Pick, Randomness, Result, strict,
+    value::selector::{Candidate, Needs, Selector, highest},
 };
 use serde::Deserialize;
 
