@@ -8,7 +8,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Where in a dataset something happened, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The URL pattern of the dataset.
+    /// The URL pattern of the dataset, or the name of a mixture's domain.
     pub dataset: Option<String>,
     /// The file.
     pub shard: Option<String>,
@@ -158,6 +158,14 @@ impl Error {
             Self::Data { place: known, what } if known.block.is_none() => Self::Data { place: place.clone(), what },
             other => other,
         }
+    }
+
+    /// The same, of the dataset at `url` where it named none.
+    pub(crate) fn of_dataset(mut self, url: &str) -> Self {
+        if let Self::Data { place, .. } = &mut self {
+            place.dataset.get_or_insert_with(|| url.to_owned());
+        }
+        self
     }
 
     /// Whether the call or the recipe is at fault (exit status 2), rather than the data or the run (1).

@@ -147,7 +147,8 @@ impl Plan {
             .get(block as usize)
             .and_then(|block| self.shards.get(block.shard as usize))
             .map(|shard| shard.path.clone());
-        let dataset = self.domains.get(self.domain_of(block)).map(|domain| domain.name.clone());
+        let domain = self.domains.get(self.domain_of(block)).map(|domain| domain.name.clone());
+        let dataset = domain.or_else(|| (!self.url.is_empty()).then(|| self.url.clone()));
         Place { dataset, shard, block: Some(block), ..Place::default() }
     }
 

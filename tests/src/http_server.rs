@@ -1,4 +1,5 @@
-//! A web server on loopback that serves a folder, with ranges and ETags, and fails as it is told to.
+//! A web server on loopback that serves a folder, with ranges and ETags, and fails as it is told to. Asked as Google's or
+//! Azure's store is, it lists a bucket as they do: the folders right below its own are the buckets.
 
 use std::{
     collections::BTreeMap,
@@ -21,6 +22,8 @@ pub struct Asked {
     pub method: String,
     /// The path below the folder.
     pub path: String,
+    /// What stands behind a `?`.
+    pub query: String,
     /// The bytes, where a range was asked for.
     pub range: Option<Range<u64>>,
     /// How often the same was asked for before.
@@ -157,7 +160,9 @@ impl State {
         let mut lines = head.lines();
         let mut words = lines.next().unwrap_or_default().split(' ');
         let method = words.next().unwrap_or_default().to_owned();
-        let path = words.next().unwrap_or_default().trim_start_matches('/').split('?').next().unwrap_or_default();
+        let target = words.next().unwrap_or_default().trim_start_matches('/');
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let path = decoded(path);
         let headers: BTreeMap<String, &str> = lines
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
@@ -167,10 +172,10 @@ impl State {
             Some(start.parse::<u64>().ok()?..end.parse::<u64>().ok()? + 1)
         });
         let if_match = headers.get("if-match").map(|tag| (*tag).to_owned());
-        let what = (method.clone(), path.to_owned(), range.as_ref().map(|range| (range.start, range.end)));
+        let what = (method.clone(), path.clone(), range.as_ref().map(|range| (range.start, range.end)));
         let mut times = self.times.lock().unwrap();
         let before = *times.entry(what).and_modify(|times| *times += 1).or_insert(0);
-        let asked = Asked { method, path: path.to_owned(), range, before, if_match };
+        let asked = Asked { method, path, query: query.to_owned(), range, before, if_match };
         self.asked.lock().unwrap().push(asked.clone());
         asked
     }
@@ -186,21 +191,17 @@ impl State {
         if !["GET", "HEAD"].contains(&asked.method.as_str()) {
             return status(stream, 405);
         }
+        if let Some(list) = self.list(asked) {
+            write!(stream, "HTTP/1.1 200 so\r\ncontent-length: {}\r\n\r\n{list}", list.len())?;
+            return Ok(true);
+        }
         let Ok(object) = std::fs::read(self.folder.join(&asked.path)) else { return status(stream, 404) };
-        let hash = blake3::hash(&object);
-        let tag = format!("\"{}\"", &hash.to_hex()[..16]);
+        let (tag, hour) = version(&object);
         let tags = self.tags.load(Ordering::Relaxed);
         if tags && asked.if_match.as_ref().is_some_and(|wanted| *wanted != tag) {
             return status(stream, 412);
         }
-        // The date is a function of the content, so that a change shows whatever the clock's grain.
-        let second = u32::from_le_bytes(*hash.as_bytes().first_chunk().unwrap()) % 86_400;
-        let mut head = format!(
-            "last-modified: Tue, 24 Nov 2026 {:02}:{:02}:{:02} GMT\r\n",
-            second / 3600,
-            second / 60 % 60,
-            second % 60
-        );
+        let mut head = format!("last-modified: Tue, 24 Nov 2026 {hour} GMT\r\n");
         if tags {
             head += &format!("etag: {tag}\r\n");
         }
@@ -232,6 +233,88 @@ impl State {
         }
         Ok(true)
     }
+}
+
+impl State {
+    /// A bucket's objects, as Google's or Azure's store lists them; `None` where no list is asked for.
+    fn list(&self, asked: &Asked) -> Option<String> {
+        let parameters: BTreeMap<&str, String> = asked
+            .query
+            .split('&')
+            .filter_map(|parameter| parameter.split_once('='))
+            .map(|(key, value)| (key, decoded(value)))
+            .collect();
+        let is = |key: &str, value: &str| parameters.get(key).is_some_and(|found| found == value);
+        let azure = is("comp", "list");
+        if !azure && !is("list-type", "2") {
+            return None;
+        }
+        let bucket = self.folder.join(asked.path.trim_end_matches('/'));
+        let prefix = parameters.get("prefix").cloned().unwrap_or_default();
+        let (mut folders, mut keys) = (vec![bucket.clone()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).ok()? {
+                let path = entry.ok()?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    keys.push(path.strip_prefix(&bucket).ok()?.to_str()?.to_owned());
+                }
+            }
+        }
+        keys.retain(|key| key.starts_with(&prefix));
+        keys.sort();
+        let mut list = String::new();
+        for key in keys {
+            let object = std::fs::read(bucket.join(&key)).ok()?;
+            let ((tag, hour), size) = (version(&object), object.len());
+            let tag = tag.replace('"', "&quot;");
+            list += &if azure {
+                format!(
+                    "<Blob><Name>{key}</Name><Properties><Last-Modified>Tue, 24 Nov 2026 {hour} GMT</Last-Modified>\
+                     <Etag>{tag}</Etag><Content-Length>{size}</Content-Length><Content-Type>a/b</Content-Type>\
+                     </Properties></Blob>"
+                )
+            } else {
+                format!(
+                    "<Contents><Key>{key}</Key><Size>{size}</Size><LastModified>2026-11-24T{hour}Z</LastModified>\
+                     <ETag>{tag}</ETag></Contents>"
+                )
+            };
+        }
+        Some(if azure {
+            format!("<EnumerationResults><Blobs>{list}</Blobs></EnumerationResults>")
+        } else {
+            format!("<ListBucketResult>{list}</ListBucketResult>")
+        })
+    }
+}
+
+/// `text` without percent-escapes.
+fn decoded(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let [first, more @ ..] = rest {
+        let escape = more.get(..2).filter(|_| *first == b'%').and_then(|code| std::str::from_utf8(code).ok());
+        match escape.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &more[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = more;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// An object's ETag, and the hour of its date: a function of the content, so that a change shows whatever the clock's grain.
+fn version(object: &[u8]) -> (String, String) {
+    let hash = blake3::hash(object);
+    let second = u32::from_le_bytes(*hash.as_bytes().first_chunk().unwrap()) % 86_400;
+    let hour = format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60);
+    (format!("\"{}\"", &hash.to_hex()[..16]), hour)
 }
 
 /// The head of the next request, still unread; `None` where the client has closed.

@@ -232,6 +232,9 @@ fn what_cannot_become_a_source_is_refused_with_advice() {
     let loose =
         InMemDataset::new(vec![Loose { either: Either::Number(1) }, Loose { either: Either::Text("a".into()) }]);
     says(DatasetSource::new("loose", loose).map(|_| String::new()), &["loose", "schema", "DatasetOptions"]);
+    let named =
+        Stream::builder(recipe().columns(["id"])).source(Arc::new(DatasetSource::new("items", items(3)).unwrap()));
+    says(named.open().map(|_| String::new()), &["columns", "id", "text"]);
     let fault = over(DatasetSource::new("none", items(0)).unwrap()).next();
     assert!(fault.is_none(), "a stream over no item is at its end");
 }

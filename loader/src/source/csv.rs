@@ -35,6 +35,8 @@ use std::{ops::Range, sync::Arc};
 const BLOCK_BYTES: u64 = 4 << 20;
 /// A record may take so many bytes: its offsets in a block's text have 31 bits.
 const MAX_RECORD: u64 = 1 << 28;
+/// A record may take such a part of what a block may: it is held as text, quoted, and decoded.
+const LONGEST_PART: u64 = 4;
 /// Decoded, text takes at most so many times its length: each field is at least one byte, and 9 more in a column.
 const WIDENING: u64 = 10;
 
@@ -66,7 +68,8 @@ impl CsvSource {
     pub(super) fn open(options: &Options, found: &Found, manifest: Option<&Manifest>) -> Result<Self> {
         let delimiter = if found.format == Format::Tsv { b'\t' } else { b',' };
         let most = (options.block_limit / WIDENING).max(1);
-        let cut = Cut { delimiter, bytes: BLOCK_BYTES.min(most / 2), longest: MAX_RECORD.min(most / 2) };
+        let longest = MAX_RECORD.min(options.block_limit / LONGEST_PART);
+        let cut = Cut { delimiter, bytes: BLOCK_BYTES.min(most / 2), longest, decoded: options.block_limit };
         let files = in_parallel(found.files.len(), |index| {
             let file = &found.files[index];
             let scanned = scan::scan(&found.store, file, cut)?;
@@ -90,12 +93,13 @@ impl CsvSource {
             let too_many = |_| Error::recipe("a dataset has at most 2^32 shards and blocks");
             for (index, block) in scanned.blocks.into_iter().enumerate() {
                 u32::try_from(plan.blocks.len()).map_err(too_many)?;
+                let decoded_bytes = block.length.saturating_add(widest_row(&plan.schema) * u64::from(block.rows));
                 plan.blocks.push(Block {
                     shard: u32::try_from(shard).map_err(too_many)?,
                     index: u32::try_from(index).map_err(too_many)?,
                     rows: block.rows,
                     bytes: block.length,
-                    decoded_bytes: block.length.saturating_add(widest_row(&plan.schema) * u64::from(block.rows)),
+                    decoded_bytes,
                     working_bytes: working_bytes(&plan.schema, &block),
                     span: Span::Bytes { offset: block.offset, length: block.length },
                     hashes: vec![block.hash],

@@ -306,6 +306,10 @@ impl Options {
 /// [`Error::Recipe`] where the URL, the format or a column cannot be had; [`Error::Data`] where a shard is damaged, has
 /// another schema than the others, or is not what the manifest says; [`Error::Io`] where a file cannot be read.
 pub fn open(options: &Options) -> Result<Arc<dyn Source>> {
+    planned(options).map_err(|fault| fault.of_dataset(remote::shown(&options.url)))
+}
+
+fn planned(options: &Options) -> Result<Arc<dyn Source>> {
     let found = locate::locate(&options.url, options.format, &options.access)?;
     let manifest = manifest::Manifest::find(options.manifest.as_deref(), &found)?;
     if let Some(manifest) = &manifest {

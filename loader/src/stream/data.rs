@@ -7,6 +7,7 @@ use crate::{
     sample,
     source::{self, Source},
 };
+use arrow::datatypes::Schema;
 use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 /// The source of the recipe's `[dataset]`, or of all its `[[domain]]` tables as one.
@@ -51,6 +52,19 @@ fn options(dataset: &Dataset, stream: &StreamSettings, block_limit: u64) -> Resu
             window: stream.memory.0 / 4,
         },
     })
+}
+
+/// Holds the columns that the recipe names against those of a source that was given in place of its dataset.
+pub(super) fn check_columns(recipe: &Recipe, schema: &Schema) -> Result<()> {
+    let Some(columns) = recipe.dataset.as_ref().and_then(|dataset| dataset.columns.as_ref()) else { return Ok(()) };
+    let carried: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
+    if carried.iter().copied().eq(columns) {
+        return Ok(());
+    }
+    Err(Error::recipe(format!(
+        "[dataset] columns are {columns:?}, and the source that was given carries {carried:?}: leave `columns` out, or give a \
+         source of these alone"
+    )))
 }
 
 /// The index of the label's column, where the recipe names one.
@@ -172,7 +186,6 @@ impl Sharing {
 mod tests {
     use super::*;
     use crate::{Block, Domain, Span};
-    use arrow::datatypes::Schema;
     use proptest::prelude::*;
 
     /// A plan of domains with so many blocks of so many rows.

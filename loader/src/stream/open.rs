@@ -176,7 +176,8 @@ impl StreamBuilder {
         self
     }
 
-    /// Reads from `source` instead of the recipe's `[dataset]`.
+    /// Reads from `source` instead of the recipe's `[dataset]`. It carries what it carries: where the recipe names
+    /// `columns`, they must be those of the source.
     pub fn source(mut self, source: Arc<dyn Source>) -> Self {
         self.source = Some(source);
         self
@@ -221,7 +222,10 @@ impl StreamBuilder {
         let memory = recipe.stream.memory.0;
         let block_limit = self.resume.as_ref().map_or(memory / 4, |state| state.block_limit);
         let source = match self.source {
-            Some(source) => source,
+            Some(source) => {
+                data::check_columns(&recipe, &source.plan().schema)?;
+                source
+            }
             None => data::source(&recipe, block_limit)?,
         };
         let plan = source.plan();

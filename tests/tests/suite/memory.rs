@@ -87,7 +87,7 @@ fn resident_memory_stays_under_the_budget_and_the_stated_constant_for_every_form
     for ending in ["parquet", "arrow", "arrows", "jsonl", "csv"] {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), ending);
-        for (budget, threads) in [(32, 2), (64, 3), (128, 2)] {
+        for (budget, threads) in [(32, 6), (64, 3), (128, 2)] {
             let recipe = folder.path().join("arable.toml");
             let url = folder.path().join(format!("*.{ending}")).display().to_string();
             let clean = if budget == 64 { "[[clean]]\nop = \"missing\"\ncolumn = \"text\"\n" } else { "" };

@@ -4,7 +4,7 @@ use crate::{ARABLE, datasets};
 use arable_loader::{
     Recipe,
     recipe::ByteSize,
-    source::{Options, broken_promises, open},
+    source::{Access, Cache, Options, broken_promises, open},
 };
 use arable_tests::{Data, Format, HttpServer, arable, walk};
 use arrow::{
@@ -73,8 +73,11 @@ fn every_format_keeps_the_promises_of_a_source() {
     let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
     packed.write_all(text.as_bytes()).unwrap();
     packed.finish().unwrap();
-    let source = open(&Options::new(url(folder.path()))).unwrap();
-    assert_eq!(broken_promises(source.as_ref()), [""; 0]);
+    for cache in [Cache::Folder(folder.path().join("_cache")), Cache::Off] {
+        let access = Access { cache, ..Access::default() };
+        let source = open(&Options { access, ..Options::new(url(folder.path())) }).unwrap();
+        assert_eq!(broken_promises(source.as_ref()), [""; 0]);
+    }
 }
 
 #[test]

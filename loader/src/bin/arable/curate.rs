@@ -1,6 +1,6 @@
 //! `arable curate`: a recipe's cleaning over a whole dataset, into Parquet.
 
-use super::Output;
+use super::{Output, allocator};
 use arable_loader::{
     Error, Recipe, Result,
     report::{
@@ -47,6 +47,7 @@ impl Curate {
             other => return Err(Error::recipe(format!("there is no engine `{other}`; this version has `local`"))),
         }
         let mut recipe = Recipe::from_toml_file(&self.recipe)?;
+        allocator::keep_within(recipe.stream.memory);
         if let Some(threads) = self.threads {
             recipe = recipe.threads(threads);
         }

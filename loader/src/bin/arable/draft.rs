@@ -20,6 +20,8 @@ const LABELS: [&str; 8] = ["label", "labels", "target", "class", "y", "species",
 const MOST_CLASSES: u64 = 10_000;
 /// Texts of at least so many characters in the mean are prose, which rules for prose may judge.
 const PROSE: f64 = 200.0;
+/// Texts of at least so many are a row's text, and no name or level.
+const SENTENCE: f64 = 8.0;
 /// Columns that are named one by one, at most,
 const MOST_NAMED: usize = 64;
 /// and told of.
@@ -150,23 +152,43 @@ pub(crate) fn recipe(seen: &[Seen], memory: u32, format: Option<&str>, cache: Op
     text
 }
 
-/// The column that looks like a label, of the usual names the first.
+/// The column that looks like a label: of the usual names the first, else one that ends in such a name.
 fn label_of(seen: &[Seen]) -> Option<String> {
     let columns: Vec<ColumnProfile> = seen.iter().flat_map(|one| one.look.profile.columns()).collect();
-    LABELS.iter().find_map(|name| {
-        let found = columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))?;
-        let is_class = found.distinct.is_some_and(|levels| levels.count <= MOST_CLASSES);
+    let is_class = |column: &&ColumnProfile| {
         let is_scalar = ["Int", "UInt", "Utf8", "LargeUtf8", "Boolean", "Dictionary"];
-        (is_class && is_scalar.iter().any(|kind| found.data_type.starts_with(kind))).then(|| found.name.clone())
-    })
+        column.distinct.is_some_and(|levels| levels.count <= MOST_CLASSES)
+            && is_scalar.iter().any(|kind| column.data_type.starts_with(kind))
+    };
+    let named = |fits: &dyn Fn(&str, &str) -> bool| {
+        LABELS
+            .iter()
+            .find_map(|label| columns.iter().filter(is_class).find(|column| fits(&column.name.to_lowercase(), label)))
+    };
+    let found = named(&|name, label| name == label);
+    let found = found.or_else(|| named(&|name, label| label.len() > 1 && name.ends_with(&format!("_{label}"))));
+    found.map(|column| column.name.clone())
+}
+
+/// The column that holds a row's text, if one does: the one with the longest, most of which come once.
+fn text_of(columns: &[ColumnProfile]) -> Option<&str> {
+    let mean = |column: &ColumnProfile| match &column.length {
+        Some(length) if length.unit == "characters" => length.mean,
+        _ => 0.0,
+    };
+    let texts =
+        columns.iter().filter(|column| mean(column) >= SENTENCE && column.repeated.is_some_and(|part| part < 0.5));
+    texts.max_by(|a, b| mean(a).total_cmp(&mean(b))).map(|column| column.name.as_str())
 }
 
 fn offers(seen: &[Seen], label: Option<&str>) -> Vec<Offer> {
     let mut offers: Vec<Offer> = Vec::new();
     for one in seen {
         let of = if seen.len() > 1 { format!(" of {}", quoted(&one.name)) } else { String::new() };
-        for (index, column) in one.look.profile.columns().iter().enumerate() {
-            for offer in column_offers(one, index, column, label, &of) {
+        let columns = one.look.profile.columns();
+        let text = text_of(&columns);
+        for (index, column) in columns.iter().enumerate() {
+            for offer in column_offers(one, index, column, (label, text), &of) {
                 // One table speaks for all domains.
                 if offers.iter().all(|other| other.lines != offer.lines) {
                     offers.push(offer);
@@ -177,7 +199,13 @@ fn offers(seen: &[Seen], label: Option<&str>) -> Vec<Offer> {
     offers
 }
 
-fn column_offers(one: &Seen, index: usize, column: &ColumnProfile, label: Option<&str>, of: &str) -> Vec<Offer> {
+fn column_offers(
+    one: &Seen,
+    index: usize,
+    column: &ColumnProfile,
+    (label, text): (Option<&str>, Option<&str>),
+    of: &str,
+) -> Vec<Offer> {
     let name = quoted(&column.name);
     let table = |op: &str, rest: &[&str]| {
         let mut lines = vec!["[[clean]]".to_owned(), format!("op = \"{op}\""), format!("column = {name}")];
@@ -210,7 +238,7 @@ fn column_offers(one: &Seen, index: usize, column: &ColumnProfile, label: Option
     let is_text = column.length.as_ref().is_some_and(|length| length.unit == "characters");
     let mean = column.length.as_ref().map_or(0.0, |length| length.mean);
     let repeated = column.repeated.unwrap_or(0.0);
-    if is_text && !is_label && mean >= 16.0 && repeated > 0.0 {
+    if text == Some(column.name.as_str()) && !is_label && repeated > 0.0 {
         let why = format!("{:.1} % of the texts{of} in {name} equal an earlier one.", 100.0 * repeated);
         let lines = vec!["[[clean]]".to_owned(), "op = \"exact_duplicate\"".to_owned(), format!("columns = [{name}]")];
         offer(false, why, lines);

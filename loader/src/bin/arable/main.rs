@@ -3,6 +3,7 @@
 //!
 //! Exit status: 0 done, 1 the data or the run is at fault, 2 the call or the recipe is wrong.
 
+mod allocator;
 mod curate;
 mod draft;
 mod init;

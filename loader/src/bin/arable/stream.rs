@@ -1,6 +1,6 @@
 //! `arable stream`: walks a recipe's stream without a model.
 
-use super::Output;
+use super::{Output, allocator};
 use arable_loader::{
     Batch, Error, Plan, Recipe, Result, Stream,
     clean::content_keys,
@@ -75,6 +75,7 @@ pub(crate) struct Walk {
 impl Walk {
     pub(crate) fn run(self) -> Result<()> {
         let mut recipe = Recipe::from_toml_file(&self.recipe)?.rank(self.rank, self.world);
+        allocator::keep_within(recipe.stream.memory);
         if let Some(threads) = self.threads {
             recipe = recipe.threads(threads);
         }
@@ -87,6 +88,9 @@ impl Walk {
             if !folder.is_dir() {
                 let what = format!("cannot write `{}`: there is no folder `{}`", path.display(), folder.display());
                 return Err(Error::recipe(what));
+            }
+            if path.is_dir() {
+                return Err(Error::recipe(format!("cannot write `{}`: it is a folder", path.display())));
             }
         }
         let feedback = self.feedback.as_deref().map(FeedbackLog::read).transpose().map_err(not_there)?;

@@ -9,6 +9,9 @@ use crate::{Error, Hash, Place, Result};
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
+/// What a field takes in a column beside its text, at most: eight bytes, and its validity.
+const FIELD_BYTES: u64 = 9;
+
 /// How files are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
@@ -17,6 +20,8 @@ pub(super) struct Cut {
     pub(super) bytes: u64,
     /// No record may be longer than this.
     pub(super) longest: u64,
+    /// No two records stand in one block that together decode to more than this.
+    pub(super) decoded: u64,
 }
 
 /// A block, as the scan saw it.
@@ -44,6 +49,7 @@ pub(super) struct ScannedFile {
 pub(super) fn scan(store: &Store, located: &Located, cut: Cut) -> Result<ScannedFile> {
     let mut reading = Reading::open(store, located, cut)?;
     let header = reading.header()?;
+    reading.row_bytes = FIELD_BYTES * header.len() as u64;
     let mut kinds = vec![Kind::Empty; header.len()];
     let mut blocks = Vec::new();
     while let Some((offset, text)) = reading.next_block()? {
@@ -121,13 +127,15 @@ struct Reading<'a> {
     /// Read, and not yet part of a block.
     ahead: Vec<u8>,
     ended: bool,
+    /// What a row takes besides its text, at most, once decoded.
+    row_bytes: u64,
 }
 
 impl<'a> Reading<'a> {
     fn open(store: &Store, located: &'a Located, cut: Cut) -> Result<Self> {
         let file = store.open(&located.path)?.unchanged(located.bytes, &Place::shard(&located.path))?;
         let (hasher, ahead) = (blake3::Hasher::new(), Vec::new());
-        let mut reading = Self { file, located, cut, hasher, offset: 0, ahead, ended: false };
+        let mut reading = Self { file, located, cut, hasher, offset: 0, ahead, ended: false, row_bytes: 0 };
         while reading.ahead.len() < BYTE_ORDER_MARK.len() && !reading.ended {
             reading.read_on()?;
         }
@@ -214,8 +222,14 @@ impl<'a> Reading<'a> {
 
     /// The next block's first byte and its text. It ends after a record, or with the file.
     fn next_block(&mut self) -> Result<Option<(u64, Vec<u8>)>> {
-        let mut end = 0;
+        let (mut end, mut rows) = (0, 0_u64);
         while let Some(next) = self.record_end(end)? {
+            rows += 1;
+            // A record may have fewer bytes than the header has columns, and is a row of them all the same.
+            let decoded = (next as u64).saturating_add(rows.saturating_mul(self.row_bytes));
+            if end > 0 && decoded > self.cut.decoded {
+                break;
+            }
             end = next;
             if end as u64 >= self.cut.bytes {
                 break;

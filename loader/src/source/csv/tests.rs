@@ -162,10 +162,25 @@ fn shards_may_differ_in_the_order_of_columns_and_widen_one_another() {
 
 #[test]
 fn a_record_that_no_block_can_hold_is_refused_with_the_arithmetic() {
-    let (_folder, options) = data(format!("a\n1\n{}\n", "x".repeat(3000)));
-    let error = says(open(&Options { block_limit: 20_000, ..options.clone() }), &["a.csv", "byte 4", "may take 1000"]);
+    let (_folder, options) = data(format!("a\n1\n{}\n", "x".repeat(6000)));
+    let error = says(open(&Options { block_limit: 20_000, ..options.clone() }), &["a.csv", "byte 4", "may take 5000"]);
     assert!(error.is_usage());
+    assert_eq!(open(&Options { block_limit: 30_000, ..options.clone() }).unwrap().plan().rows(), 2);
     assert_eq!(open(&options).unwrap().plan().rows(), 2);
+}
+
+#[test]
+fn records_of_too_few_fields_take_no_more_than_a_block_may() {
+    let header: Vec<String> = (0..600).map(|column| format!("{column:x}")).collect();
+    let (_folder, options) = data(format!("{}\n{}", header.join(","), "1\n".repeat(5000)));
+    // Two bytes each, and a row of nulls in 600 columns.
+    let options = Options { block_limit: 60_000, ..options };
+    let source = open(&options).unwrap();
+    let plan = source.plan();
+    assert_eq!(plan.rows(), 5000);
+    assert!(plan.blocks.iter().all(|block| block.decoded_bytes <= options.block_limit));
+    let read = source.read(all(7)).unwrap();
+    assert_eq!(read.bad_rows.len(), plan.blocks[7].rows as usize);
 }
 
 #[test]

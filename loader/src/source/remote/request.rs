@@ -63,7 +63,11 @@ impl Failure {
         };
         match self {
             Self::Missing(error) => failed(std::io::ErrorKind::NotFound, without_queries(&error.to_string()).into()),
-            Self::Store(error) => failed(std::io::ErrorKind::Other, without_queries(&error.to_string()).into()),
+            Self::Store(error) => {
+                let what = without_queries(&error.to_string());
+                let advice = advice(&error, &what, name).unwrap_or_default();
+                failed(std::io::ErrorKind::Other, format!("{what}{advice}").into())
+            }
             Self::Wrong(what) => failed(std::io::ErrorKind::InvalidData, what.into()),
             Self::Changed(now) => {
                 let was = object.map(version).unwrap_or_default();
@@ -75,6 +79,25 @@ impl Failure {
             }
         }
     }
+}
+
+/// What to do about `error`, which says `what` of the object `name`, where it looks as if the store does not know who asks.
+fn advice(error: &StoreError, what: &str, name: &str) -> Option<String> {
+    /// Where machines of a cloud ask who they are; others are asked there in vain.
+    const METADATA: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
+    let denied = matches!(error, StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. });
+    if !denied && !METADATA.iter().any(|machine| what.contains(machine)) {
+        return None;
+    }
+    let variables = match name.split_once("://")?.0 {
+        "s3" | "s3a" => {
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a bucket that is public"
+        }
+        "gs" | "gcs" => "GOOGLE_SERVICE_ACCOUNT, or GOOGLE_SKIP_SIGNATURE=true for a bucket that is public",
+        "az" | "azure" | "abfs" | "abfss" => "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+        _ => return None,
+    };
+    Some(format!("; who asks is told by the environment: set {variables}"))
 }
 
 /// Without what is secret in a URL: a store's own error is never shown, nor kept as a source.
