@@ -214,7 +214,7 @@ impl<B> Curated<B> {
         }
         if let Some(receipt) = receipt {
             let losses = losses.per_sample().without_autodiff();
-            slots.feedback.send(Settled { receipt, losses, classes: signals.into_rows() });
+            slots.feedback.send(Settled { receipt, losses, classes: signals.into_classes() });
         }
         slots.reduce(losses, norm)
     }
