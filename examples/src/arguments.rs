@@ -2,7 +2,7 @@
 
 use crate::Result;
 use arable_loader::report::{Bars, ProgressMode};
-use clap::{Args, ValueEnum};
+use clap::{Args, Command, FromArgMatches, ValueEnum};
 use std::path::{Path, PathBuf};
 
 /// The arguments that every example takes.
@@ -41,6 +41,13 @@ pub enum On {
 }
 
 impl Common {
+    /// The arguments of an example that takes no others; `about` says what it does.
+    #[must_use]
+    pub fn parse(about: &'static str) -> Self {
+        let command = Self::augment_args(Command::new(env!("CARGO_PKG_NAME")).about(about));
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
     /// The progress bars that these arguments ask for.
     #[must_use]
     pub fn bars(&self) -> Bars {

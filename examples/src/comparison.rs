@@ -16,7 +16,7 @@ use arable_loader::{
 };
 use arable_trainer::{Curated, CuratedDataLoader};
 use burn::{data::dataloader::DataLoader, tensor::Device};
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, path::Path, rc::Rc, sync::Arc};
 
 /// The device that every example trains on.
 #[must_use]
@@ -55,17 +55,24 @@ pub struct Variant {
     pub name: String,
     /// Whether the training says nothing back.
     silent: bool,
-    open: Box<dyn Fn(Recipe) -> StreamBuilder>,
+    open: Rc<dyn Fn(Recipe) -> StreamBuilder>,
 }
 
 impl Variant {
     /// Trains on the stream that `open` makes of the comparison's recipe, and reports what each step says.
-    pub fn new(
+    pub fn new(key: &'static str, name: impl Into<String>, open: impl Fn(Recipe) -> StreamBuilder + 'static) -> Self {
+        Self { key, name: name.into(), silent: false, open: Rc::new(open) }
+    }
+
+    /// The same with more plugged in, such as an operator or a policy of one's own.
+    pub fn with(
+        &self,
         key: &'static str,
         name: impl Into<String>,
-        open: impl Fn(Recipe) -> StreamBuilder + 'static,
+        plug: impl Fn(StreamBuilder) -> StreamBuilder + 'static,
     ) -> Self {
-        Self { key, name: name.into(), silent: false, open: Box::new(open) }
+        let open = Rc::clone(&self.open);
+        Self::new(key, name, move |recipe| plug(open(recipe)))
     }
 
     /// The three that most examples compare, each on what `open` makes of the recipe: cleaning alone; observing, which
@@ -132,6 +139,15 @@ impl<B, M> fmt::Debug for Comparison<B, M> {
 }
 
 impl<B: Labelled, M: Classifier<B> + Clone> Comparison<B, M> {
+    /// Compares plain burn with observing, and with observing where `plug` has plugged in more.
+    #[must_use]
+    pub fn against_own(mut self, name: &str, plug: impl Fn(StreamBuilder) -> StreamBuilder + 'static) -> Self {
+        self.variants.retain(|variant| variant.key == "observed");
+        let own = self.variants.first().map(|observing| observing.with("own", name, plug));
+        self.variants.extend(own);
+        self
+    }
+
     /// Trains once with burn's own loader and once for each variant, and says what came of it. The last variant's ledger
     /// goes to `folder`.
     ///

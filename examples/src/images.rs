@@ -1,6 +1,10 @@
 //! Encoded images with labels, from Parquet files.
 
-use crate::{Result, dirt::Rows, sample::{Image, Sample}};
+use crate::{
+    Result,
+    dirt::Rows,
+    sample::{Image, Sample},
+};
 use arrow::{
     array::{Array, ArrayRef, AsArray},
     compute::cast,

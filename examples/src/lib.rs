@@ -4,12 +4,17 @@
 //! that cleans, that observes, and that acts on what it observed.
 
 pub mod arguments;
+pub mod bytes;
 pub mod comparison;
+pub mod corpus;
 pub mod digits;
 pub mod dirt;
 pub mod hashing;
 pub mod images;
 pub mod labels;
+pub mod language_model;
+pub mod language_outcome;
+pub mod licences;
 pub mod model;
 pub mod orders;
 pub mod outcome;

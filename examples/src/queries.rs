@@ -54,10 +54,7 @@ impl Sample for Query {
     const CONTENT: &'static str = "text";
 
     fn fields(&self) -> Vec<FieldRef> {
-        vec![
-            Arc::new(Field::new("text", DataType::Utf8, true)),
-            Arc::new(Field::new("label", DataType::Int64, true)),
-        ]
+        vec![Arc::new(Field::new("text", DataType::Utf8, true)), Arc::new(Field::new("label", DataType::Int64, true))]
     }
 
     fn label(&self) -> Option<i64> {

@@ -205,9 +205,11 @@ pub fn comparison(source: &Source, hyper: Hyper, common: &Common) -> Result<Comp
 
     let (epochs, batch) = common.sizes(hyper.epochs, hyper.batch);
     let columns = features.len();
-    let model = begin(common.seed, |device| TableModel::new(columns, classes.len(), device), |model, device| {
-        model.logits(&EntryBatcher.batch(vec![Entry { cells: vec![None; columns], label: 0 }], device))
-    });
+    let model = begin(
+        common.seed,
+        |device| TableModel::new(columns, classes.len(), device),
+        |model, device| model.logits(&EntryBatcher.batch(vec![Entry { cells: vec![None; columns], label: 0 }], device)),
+    );
     let part = if common.on == On::Test { "test" } else { "validation" };
     let kind = if truth.is_some() { "as they should be" } else { "as they came" };
     let (features, target, known) = (Arc::new(features), source.target.clone(), classes.clone());

@@ -99,11 +99,9 @@ fn cleaning(recipe: Recipe, text: &[String], target: &str) -> Recipe {
         recipe.clean("missing", [("column", target.into()), ("blank", true.into()), ("disguised", true.into())]);
     let recipe = match text {
         [] => recipe,
-        text => recipe.clean("category", [
-            ("columns", text.to_vec().into()),
-            ("rare", 0.into()),
-            ("repair", true.into()),
-        ]),
+        text => {
+            recipe.clean("category", [("columns", text.to_vec().into()), ("rare", 0.into()), ("repair", true.into())])
+        }
     };
     recipe.clean("exact_duplicate", [])
 }
@@ -134,27 +132,21 @@ pub fn generated(
         clean: Box::new(|recipe, _| {
             let words = || vec!["city", "region", "category", "channel", "carrier"];
             recipe
-                .clean("missing", [
-                    ("column", "carrier".into()),
-                    ("blank", true.into()),
-                    ("disguised", true.into()),
-                ])
-                .clean("schema", [
-                    ("columns", vec!["price", "total"].into()),
-                    ("type", "float".into()),
-                    ("coerce", true.into()),
-                    ("action", "annotate".into()),
-                ])
-                .clean("category", [
-                    ("columns", words().into()),
-                    ("rare", 0.into()),
-                    ("repair", true.into()),
-                ])
-                .clean("dependency", [
-                    ("by", vec!["city"].into()),
-                    ("column", "region".into()),
-                    ("repair", true.into()),
-                ])
+                .clean("missing", [("column", "carrier".into()), ("blank", true.into()), ("disguised", true.into())])
+                .clean(
+                    "schema",
+                    [
+                        ("column", "price".into()),
+                        ("type", "float".into()),
+                        ("coerce", true.into()),
+                        ("action", "annotate".into()),
+                    ],
+                )
+                .clean("category", [("columns", words().into()), ("rare", 0.into()), ("repair", true.into())])
+                .clean(
+                    "dependency",
+                    [("by", vec!["city"].into()), ("column", "region".into()), ("repair", true.into())],
+                )
                 .clean("outlier", [("columns", vec!["price", "total"].into()), ("threshold", 50.into())])
                 .clean("exact_duplicate", [])
         }),

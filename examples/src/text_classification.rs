@@ -13,8 +13,8 @@ use crate::{
 use clap::Parser;
 use std::path::Path;
 
-/// Trains one bag-of-words model on labelled texts: with burn's own loader, and with Arable cleaning (blank texts, exact
-/// and near duplicates, texts of the test rows), observing, and acting on the losses.
+/// Trains one bag-of-words model on labelled texts: with burn's own loader, and with Arable cleaning (blank texts,
+/// unknown labels, exact and near duplicates), observing, and acting on the losses.
 ///
 /// Without --train it runs on GENERATED questions with planted dirt. With it, on Parquet, Arrow, JSON lines, CSV or TSV
 /// files (text ones also as .gz or .zst), by path, pattern or URL:

@@ -154,12 +154,7 @@ pub fn comparison(source: &Source, hyper: Hyper, common: &Common) -> Result<Comp
         .split(0.1, 0.0)
         .clean("missing", [("column", text.into()), ("blank", true.into())])
         .clean("exact_duplicate", [("column", text.into())])
-        .clean("near_duplicate", [("column", text.into())])
-        .clean("decontaminate", [
-            ("column", text.into()),
-            ("sets", vec![source.test.as_str()].into()),
-            ("share", 0.5.into()),
-        ]);
+        .clean("near_duplicate", [("column", text.into())]);
     let with_truth = |recipe: Recipe| match &source.truth {
         Some(truth) => recipe.columns([text, label, truth]),
         None => recipe,

@@ -226,7 +226,7 @@ impl<B> Curated<B> {
                 return losses.per_sample().mul_scalar(0.0).sum();
             }
             let losses = losses.per_sample().without_autodiff();
-            slots.feedback.send(Settled { receipt, losses, classes: signals.into_rows() });
+            slots.feedback.send(Settled { receipt, losses, classes: signals.into_classes() });
         }
         slots.reduce(losses, norm)
     }

@@ -7,7 +7,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
 
@@ -15,9 +15,13 @@ use arable_loader::{ClassSignal, Signal, stream::Receipt};
 use burn::tensor::{Tensor, TensorData, Transaction};
 use crossbeam::channel::{self, Sender};
 
-use crate::{Error, error::BoxError};
+use crate::{
+    Error,
+    error::BoxError,
+    signals::{Classes, of_row},
+};
 
-/// Settled batches that are read in one transaction at most.
+/// Messages that are read in one transaction at most.
 const TOGETHER: usize = 64;
 
 /// What a settled batch sends back. Tensors here are outside autodiff, so that no tape lives on with them.
@@ -25,12 +29,12 @@ pub(crate) struct Settled {
     pub(crate) receipt: Receipt,
     /// `[slots]`.
     pub(crate) losses: Tensor<1>,
-    /// `[slots, 3]`, as `Signals` lays them out.
-    pub(crate) classes: Option<Tensor<2>>,
+    pub(crate) classes: Option<Classes>,
 }
 
 enum Message {
-    Settled(Box<Settled>),
+    /// In order.
+    Settled(Vec<Settled>),
     /// Answered when everything before it is done.
     Drain(Sender<()>),
 }
@@ -39,13 +43,18 @@ enum Message {
 pub(crate) struct Feedback {
     /// None once closed, or where no thread could be had.
     sender: Option<Sender<Message>>,
+    /// What was settled and is not sent yet.
+    held: Mutex<Vec<Settled>>,
+    /// How many may be held: waking a thread costs more than what it does for one batch.
+    hold: usize,
     thread: Option<JoinHandle<()>>,
     /// What a training step did wrong, which only the loader's next `next()` can tell burn.
     fault: Mutex<Option<Error>>,
 }
 
 impl Feedback {
-    pub(crate) fn start() -> Self {
+    /// `hold` is how many batches later than it is settled one may be sent; at least 1, which is at once.
+    pub(crate) fn start(hold: usize) -> Self {
         // Without a bound, so that no step waits for it. Each batch holds its losses and signals on the device, and where
         // draws depend on them the stream waits for reports that are `feedback_lag` batches late.
         let (sender, receiver) = channel::unbounded();
@@ -54,7 +63,7 @@ impl Feedback {
                 let (mut batches, mut drained) = (Vec::new(), Vec::new());
                 for message in std::iter::once(first).chain(receiver.try_iter()).take(TOGETHER) {
                     match message {
-                        Message::Settled(settled) => batches.push(*settled),
+                        Message::Settled(settled) => batches.extend(settled),
                         Message::Drain(done) => drained.push(done),
                     }
                 }
@@ -63,10 +72,12 @@ impl Feedback {
             }
         });
         match thread {
-            Ok(thread) => Self { sender: Some(sender), thread: Some(thread), fault: Mutex::default() },
+            Ok(thread) => {
+                Self { sender: Some(sender), held: Mutex::default(), hold, thread: Some(thread), fault: Mutex::default() }
+            }
             Err(error) => {
                 tracing::warn!(%error, "no thread for the feedback: each step reads its own losses, and waits for them");
-                Self { sender: None, thread: None, fault: Mutex::default() }
+                Self { sender: None, held: Mutex::default(), hold: 1, thread: None, fault: Mutex::default() }
             }
         }
     }
@@ -77,18 +88,41 @@ impl Feedback {
             no_signal(settled.receipt.batch(), &error);
             return;
         }
-        let message = Message::Settled(Box::new(settled));
+        let mut held = self.held();
+        held.push(settled);
+        if held.len() >= self.hold {
+            self.send_all(&mut held);
+        }
+    }
+
+    /// Sends all that is held, if its first is `hold` batches older than `next`, the last that is about to be waited for:
+    /// the draw of that one may wait for it.
+    pub(crate) fn send_late(&self, next: u64) {
+        let mut held = self.held();
+        if held.first().is_some_and(|first| first.receipt.batch() + self.hold as u64 <= next) {
+            self.send_all(&mut held);
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<Settled>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Under the lock, so that reports keep their order.
+    fn send_all(&self, held: &mut Vec<Settled>) {
+        let settled = std::mem::take(held);
         let unsent = match &self.sender {
-            Some(sender) => sender.send(message).err().map(|unsent| unsent.0),
-            None => Some(message),
+            Some(sender) => sender.send(Message::Settled(settled)).err().map(|unsent| unsent.0),
+            None => Some(Message::Settled(settled)),
         };
         if let Some(Message::Settled(settled)) = unsent {
-            report(vec![*settled]);
+            report(settled);
         }
     }
 
     /// Waits until everything that was sent so far is reported.
     pub(crate) fn drain(&self) {
+        self.send_all(&mut self.held());
         let (done, waiting) = channel::bounded(0);
         if let Some(sender) = &self.sender
             && sender.send(Message::Drain(done)).is_ok()
@@ -111,6 +145,7 @@ impl Feedback {
 
 impl Drop for Feedback {
     fn drop(&mut self) {
+        self.send_all(&mut self.held());
         drop(self.sender.take());
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -121,7 +156,7 @@ impl Drop for Feedback {
 }
 
 /// A batch's losses and classes, to be read.
-type Tensors = (Tensor<1>, Option<Tensor<2>>);
+pub(crate) type Tensors = (Tensor<1>, Option<Classes>);
 
 /// Reads the batches' tensors and reports, in their order; whatever fails drops the receipt, which the loader takes for
 /// "no signal".
@@ -170,36 +205,37 @@ pub(crate) fn no_signal(batch: u64, error: &dyn std::fmt::Display) {
 }
 
 /// All tensors in one transaction, so that the device is waited for once.
-fn read(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
+pub(crate) fn read(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
     let mut transaction = Transaction::default();
     for (losses, classes) in tensors {
         transaction = transaction.register(losses.clone());
-        if let Some(classes) = classes {
-            transaction = transaction.register(classes.clone());
-        }
+        transaction = match classes {
+            None => transaction,
+            Some(Classes::Rows(rows)) => transaction.register(rows.clone()),
+            Some(Classes::Logits(logits, labels)) => transaction.register(logits.clone()).register(labels.clone()),
+        };
     }
     let mut data = transaction.try_execute()?.into_iter();
     let mut next = || data.next().ok_or_else(|| BoxError::from("the device gave fewer tensors than were asked for"));
-    tensors
-        .iter()
-        .map(|(_, classes)| {
-            let losses = floats(next()?)?;
-            let classes = classes.as_ref().map(|_| floats(next()?)).transpose()?;
-            Ok(signals(losses, classes))
-        })
-        .collect()
+    let signals = |(_, classes): &Tensors| {
+        let losses = floats(next()?)?;
+        let rows = match classes {
+            None => return Ok(losses.into_iter().map(|loss| Signal { loss, class: None }).collect()),
+            Some(Classes::Rows(_)) => floats(next()?)?.as_chunks().0.to_vec(),
+            Some(Classes::Logits(logits, _)) => {
+                let (logits, width) = (floats(next()?)?, logits.dims()[1].max(1));
+                let labels = next()?.try_cast_as::<i64>()?.try_into_vec::<i64>()?;
+                let rows = logits.chunks_exact(width).zip(labels).map(|(row, label)| of_row(row, label));
+                rows.collect::<Option<_>>().ok_or_else(|| BoxError::from("a label is no class of the logits"))?
+            }
+        };
+        Ok(losses.into_iter().zip(rows).map(|(loss, row)| Signal { loss, class: Some(class(row)) }).collect())
+    };
+    tensors.iter().map(signals).collect()
 }
 
-/// One signal a loss; `classes` has three numbers for each, as `Signals` lays them out.
-pub(crate) fn signals(losses: Vec<f32>, classes: Option<Vec<f32>>) -> Vec<Signal> {
-    let Some(classes) = classes else {
-        return losses.into_iter().map(|loss| Signal { loss, class: None }).collect();
-    };
-    let class = |&[logit_margin, probability_margin, probability]: &[f32; 3]| {
-        Some(ClassSignal { logit_margin, probability_margin, probability })
-    };
-    let classes = classes.as_chunks().0.iter().map(class);
-    losses.into_iter().zip(classes).map(|(loss, class)| Signal { loss, class }).collect()
+const fn class([logit_margin, probability_margin, probability]: [f32; 3]) -> ClassSignal {
+    ClassSignal { logit_margin, probability_margin, probability }
 }
 
 pub(crate) fn floats(data: TensorData) -> Result<Vec<f32>, BoxError> {

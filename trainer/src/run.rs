@@ -20,6 +20,9 @@ use crate::{
     pace::{Sums, Tally},
 };
 
+/// Settled batches that wait for others before they are sent back, at most.
+const MOST_HELD: u64 = 8;
+
 pub(crate) struct Run {
     pub(crate) feedback: Arc<Feedback>,
     pub(crate) tally: Tally,
@@ -77,8 +80,10 @@ impl Run {
         // Where rows are dropped, the run's virtual epochs are more than the recipe's passes over what is kept.
         stream.endless();
         let settings = &stream.recipe().stream;
+        let spare_lag = u64::from(settings.feedback_lag).saturating_sub(u64::from(settings.prefetch));
         Self {
-            feedback: Arc::new(Feedback::start()),
+            // Where draws wait for reports, half of what may be late is left to the thread that reads them.
+            feedback: Arc::new(Feedback::start((spare_lag / 2).clamp(1, MOST_HELD) as usize)),
             tally: Tally::default(),
             seed: stream.recipe().seed,
             rank: u64::from(stream.recipe().rank),
@@ -86,7 +91,7 @@ impl Run {
             batch_size: stream.batch_size(),
             epoch_batches: stream.epoch_batches(),
             epochs: stream.num_epochs(),
-            spare_lag: u64::from(settings.feedback_lag).saturating_sub(u64::from(settings.prefetch)),
+            spare_lag,
             dealing: Mutex::new(Dealing { stream, ranks: Vec::new(), spare: None }),
         }
     }
@@ -228,6 +233,7 @@ impl Lease {
         if self.done >= run.epoch_batches.div_ceil(self.ranks) {
             return Ok(None);
         }
+        run.feedback.send_late(self.next_number() + self.ranks - 1);
         let asked = Instant::now();
         let step = self.handed_over.map_or(Duration::ZERO, |handed_over| asked - handed_over);
         let mut dealing = run.dealing();
@@ -251,14 +257,19 @@ impl Lease {
         Ok(Some(dealt))
     }
 
+    /// The number of the rank's next batch of this virtual epoch, counted over this process's batches.
+    fn next_number(&self) -> u64 {
+        let first = self.epoch * self.run.epoch_batches;
+        first + (self.rank + self.ranks - first % self.ranks) % self.ranks + self.done * self.ranks
+    }
+
     /// The rank's next batch of this virtual epoch, or what stands in for it.
     fn deal(&self, dealing: &mut Dealing) -> Result<Dealt> {
         let run = &self.run;
         let first = self.epoch * run.epoch_batches;
         let end = first + run.epoch_batches;
         let whole = of_rank(first..end, self.rank, self.ranks);
-        // Its number, counted over this process's batches.
-        let wanted = first + (self.rank + self.ranks - first % self.ranks) % self.ranks + self.done * self.ranks;
+        let wanted = self.next_number();
         if self.done < whole
             && let Some(batch) = self.next_of_rank(dealing, wanted)?
         {

@@ -6,7 +6,7 @@
 use std::sync::PoisonError;
 
 use arable_loader::{Pick, Signal, stream::Receipt, value::Scored};
-use burn::tensor::{Int, Tensor, Transaction, kind::Basic};
+use burn::tensor::{Int, Tensor, kind::Basic};
 
 use crate::{
     Curated, Error, Signals,
@@ -158,20 +158,9 @@ impl Slots {
             return Err("it was settled before".into());
         };
         let norms = if needs.el2n { signals.gradient_norms() } else { None };
-        let classes = signals.into_rows();
-        let mut transaction = Transaction::default().register(losses.per_sample().without_autodiff());
-        let (with_classes, with_norms) = (classes.is_some(), norms.is_some());
-        if let Some(classes) = classes {
-            transaction = transaction.register(classes);
-        }
-        if let Some(norms) = norms {
-            transaction = transaction.register(norms);
-        }
-        let mut data = transaction.try_execute()?.into_iter();
-        let losses = data.next().map(floats).transpose()?.unwrap_or_default();
-        let classes = if with_classes { data.next().map(floats).transpose()? } else { None };
-        let norms = if with_norms { data.next().map(floats).transpose()? } else { None };
-        let signals = feedback::signals(losses, classes);
+        let tensors = (losses.per_sample().without_autodiff(), signals.into_classes());
+        let signals = feedback::read(std::slice::from_ref(&tensors))?.pop().unwrap_or_default();
+        let norms = norms.map(|norms| norms.try_into_data().map_err(BoxError::from).and_then(floats)).transpose()?;
         let scored: Vec<Scored> = signals
             .iter()
             .enumerate()

@@ -111,7 +111,7 @@ fn mnist_trains_before_and_after() {
         .map(|row| {
             let mut image = String::new();
             for pixel in 0..64 {
-                write!(image, "{}{}", if pixel > 0 { "," } else { "" }, (row * 31 + pixel * row) % 256).unwrap();
+                write!(image, "{}{}.0", if pixel > 0 { "," } else { "" }, (row * 31 + pixel * row) % 256).unwrap();
             }
             format!("{{\"image\":[{image}],\"label\":{}}}", row % 10)
         })

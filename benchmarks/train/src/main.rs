@@ -21,7 +21,7 @@ use tasks::{Convolutional, Perceptron, Task, Transformer};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const USAGE: &str = "train-benchmark [--rounds N]";
+const USAGE: &str = "train-benchmark [--rounds N]\ntrain-benchmark --train MODEL WAY TIMES    (each a number from 0)";
 
 /// Rounds where nothing else is said.
 const ROUNDS: usize = 11;
@@ -32,7 +32,9 @@ fn main() -> Result<()> {
         [] => everything(ROUNDS),
         ["--rounds", rounds] => everything(rounds.parse()?),
         // What a process of its own is started with.
-        ["--peak", task, way] => peak(task.parse()?, way.parse()?),
+        ["--peak", task, way] => peak(task.parse()?, way.parse()?, 3),
+        // The same for longer, under a profiler.
+        ["--train", task, way, times] => peak(task.parse()?, way.parse()?, times.parse()?),
         _ => Err(USAGE.into()),
     }
 }
@@ -159,16 +161,16 @@ fn peak_of(task: usize, way: usize) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-fn peak(task: usize, way: usize) -> Result<()> {
-    fn train<T: Task>(way: Way) -> Result<()> {
+fn peak(task: usize, way: usize, times: usize) -> Result<()> {
+    fn train<T: Task>(way: Way, times: usize) -> Result<()> {
         let mut contender = Contender::<T>::new(way, &Device::flex())?;
-        (0..3).try_for_each(|_| contender.measure().map(drop))
+        (0..times).try_for_each(|_| contender.measure().map(drop))
     }
     let way = *Way::ALL.get(way).ok_or(USAGE)?;
     match task {
-        0 => train::<Perceptron>(way)?,
-        1 => train::<Convolutional>(way)?,
-        2 => train::<Transformer>(way)?,
+        0 => train::<Perceptron>(way, times)?,
+        1 => train::<Convolutional>(way, times)?,
+        2 => train::<Transformer>(way, times)?,
         _ => return Err(USAGE.into()),
     }
     let status = fs::read_to_string("/proc/self/status")?;

@@ -5,7 +5,12 @@
 
 use super::texts::Texts;
 use crate::{Error, Place, Result, spelling::advice};
-use arrow::record_batch::RecordBatch;
+use arrow::{
+    array::{AsArray, Float64Array},
+    compute::cast,
+    datatypes::{DataType, Float64Type},
+    record_batch::RecordBatch,
+};
 use std::{
     any::{Any, TypeId},
     cell::RefCell,
@@ -99,6 +104,24 @@ impl<'a> Rows<'a> {
         })
     }
 
+    /// The numbers of a column of any number type, or of texts that are numbers; null where a cell is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] where there is no such column, or cells of its type are no numbers.
+    pub fn numbers(&self, column: usize) -> Result<Float64Array> {
+        let schema = self.data.schema_ref();
+        let field = schema
+            .fields()
+            .get(column)
+            .ok_or_else(|| Error::data(Place::default(), format!("column {column} of {}", self.data.num_columns())))?;
+        let numbers = cast(self.data.column(column), &DataType::Float64).map_err(|_| {
+            let what = format!("expected numbers, found {}", field.data_type());
+            Error::data(Place::default().column(field.name()), what)
+        })?;
+        Ok(numbers.as_primitive::<Float64Type>().clone())
+    }
+
     /// The analysis `T` of a column: made now, or by an operator before this one.
     ///
     /// # Errors
@@ -132,5 +155,29 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Shared({} analyses)", self.0.borrow().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Array, ArrayRef, BinaryArray, Int8Array, StringArray};
+    use std::sync::Arc;
+
+    #[test]
+    fn numbers_come_from_numbers_and_from_texts_that_are_some() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some(" 2.5"), Some("n/a"), None]));
+        let small: ArrayRef = Arc::new(Int8Array::from(vec![Some(-3), None, Some(7)]));
+        let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![b"1", b"2", b"3"]));
+        let columns = [("texts", texts, true), ("small", small, true), ("bytes", bytes, true)];
+        let data = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+        let shared = Shared::default();
+        let rows = Rows::new(&data, &[true; 3], &shared);
+        let numbers = |column| rows.numbers(column).map(|numbers| numbers.iter().collect::<Vec<_>>());
+        assert_eq!(numbers(0).unwrap(), [Some(2.5), None, None]);
+        assert_eq!(numbers(1).unwrap(), [Some(-3.0), None, Some(7.0)]);
+        assert!(matches!(numbers(2), Err(Error::Data { .. })));
+        assert!(rows.numbers(3).is_err());
+        assert_eq!(rows.numbers(0).unwrap().len(), 3);
     }
 }

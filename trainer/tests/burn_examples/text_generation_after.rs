@@ -94,9 +94,8 @@ impl TrainStep for TextGenerationModel {
 
     fn step(&self, batch: Self::Input) -> TrainOutput<ClassificationOutput> {
         let item = self.forward((*batch).clone());
-        let losses = CrossEntropy::new().with_ignored([PAD as i64]);
-        let losses =
-            losses.of_sequences(item.output.clone().reshape([0, MAX_LENGTH as i32 - 1, -1]), batch.targets.clone());
+        let logits = item.output.clone().reshape([-1, MAX_LENGTH as i32 - 1, PAD as i32 + 1]);
+        let losses = CrossEntropy::new().with_ignored([PAD as i64]).of_sequences(logits, batch.targets.clone());
         TrainOutput::new(self, batch.settle(losses, Signals::none()).backward(), item)
     }
 }

@@ -1,7 +1,5 @@
 //! The comparison that the examples run, small: it ends, it adds up, and observing changes nothing.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
-
 use arable_examples::{
     arguments::fresh_folder,
     digits::{self, CLASSES, FEATURES},
@@ -14,18 +12,14 @@ use arable_loader::{
     ledger::{self, Record},
     report::{Bars, ProgressMode},
 };
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashSet;
+
+use crate::turn;
 
 const DIRT: Dirt = Dirt { noise: 0.2, duplicates: 0.15, broken: 0.02 };
 
-/// burn's CPU device has one random generator for the whole process, so that trainings take turns.
-static TURN: Mutex<()> = Mutex::new(());
-
 fn run(noise: f64, epochs: usize, folder: &std::path::Path) -> Outcome {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let data = digits::load();
     let dirt = Dirt { noise, ..DIRT };
     let planted = Planted {
