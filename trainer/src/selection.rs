@@ -179,6 +179,7 @@ impl Slots {
             return Err("it was settled before".into());
         };
         let norms = if needs.el2n { signals.gradient_norms() } else { None };
+        let alignments = signals.alignments.clone();
         let classes = signals.into_rows();
         let mut transaction = Transaction::default().register(losses.per_sample().without_autodiff());
         let (with_classes, with_norms) = (classes.is_some(), norms.is_some());
@@ -196,7 +197,11 @@ impl Slots {
         let scored: Vec<Scored> = signals
             .iter()
             .enumerate()
-            .map(|(row, &signal)| Scored { signal, el2n: norms.as_ref().and_then(|norms| norms.get(row).copied()) })
+            .map(|(row, &signal)| Scored {
+                signal,
+                el2n: norms.as_ref().and_then(|norms| norms.get(row).copied()),
+                alignment: alignments.as_ref().and_then(|alignments| alignments.get(row).copied()),
+            })
             .collect();
         let picks = receipt.select(&scored)?;
         Ok((signals, picks))

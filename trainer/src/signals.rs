@@ -8,6 +8,8 @@ pub struct Signals {
     /// `[batch, 3]`: logit margin, probability margin, probability of the label. Outside autodiff.
     rows: Option<Tensor<2>>,
     gradient: Option<Gradient>,
+    /// `[batch]`, on the host.
+    pub(crate) alignments: Option<Vec<f32>>,
 }
 
 /// What the norm of the loss's gradient at the model's output follows from. Computed only where a selector asks for it.
@@ -23,7 +25,15 @@ impl Signals {
     /// Nothing besides the losses, where there are no classes.
     #[must_use]
     pub const fn none() -> Self {
-        Self { rows: None, gradient: None }
+        Self { rows: None, gradient: None, alignments: None }
+    }
+
+    /// With how each sample's gradient stands to that of a trusted set
+    /// ([`Trusted::alignments`](arable_loader::value::Trusted::alignments)), one number a sample: the policy `alignment`
+    /// picks by it.
+    #[must_use]
+    pub fn with_alignments(self, alignments: &[f64]) -> Self {
+        Self { alignments: Some(alignments.iter().map(|&alignment| alignment as f32).collect()), ..self }
     }
 
     /// With the norm of the loss's gradient at the model's output, `[batch]`, for models without classes: |ŷ − y| for
@@ -61,7 +71,11 @@ impl Signals {
         let p_rival = (of_rival.clone() - top).exp() / sum.clone();
         let gradient = Some(Gradient::Classes { exponentials, sums: sum, is_label });
 
-        Self { rows: Some(Tensor::cat(vec![of_label - of_rival, p.clone() - p_rival, p], 1)), gradient }
+        Self {
+            rows: Some(Tensor::cat(vec![of_label - of_rival, p.clone() - p_rival, p], 1)),
+            gradient,
+            alignments: None,
+        }
     }
 
     /// ‖softmax(z) − onehot(y)‖₂ of each sample (EL2N; Paul et al. 2021), or the norms that were given; `[batch]`.

@@ -7,12 +7,14 @@ use super::{
     classes::Classes,
     denoise::Denoise,
     infobatch::InfoBatch,
+    mixing::{DoReMi, Fixed, OnlineDataMixing},
     parameters::Parameters,
     references::References,
     selectors::{Selecting, Selection},
     table::Table,
     trajectory::Trajectory,
     uniform::Uniform,
+    weighted::Weighted,
 };
 use crate::{
     Domain, Error, Position, Report, Result, Target,
@@ -45,6 +47,11 @@ pub trait Policy: Send + Sync + Debug {
     ///
     /// `parameters` are those that this policy's [`fit`](Self::fit) gave for the same data epoch.
     fn targets(&self, parameters: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>);
+
+    /// A score of cleaning that its targets depend on, which they read as [`WindowRows::score`].
+    fn score(&self) -> Option<&str> {
+        None
+    }
 
     /// How the rows that are drawn are thinned out inside a training step, where they are: batches are then
     /// super-batches of candidates.
@@ -200,6 +207,10 @@ const POLICIES: &[(&str, Build)] = &[
     (Uniform::NAME, |place, options| Ok(Arc::new(Uniform::from_options(place, options)?))),
     (Denoise::NAME, |place, options| Ok(Arc::new(Denoise::from_options(place, options)?))),
     (InfoBatch::NAME, |place, options| Ok(Arc::new(InfoBatch::from_options(place, options)?))),
+    (Weighted::NAME, |place, options| Ok(Arc::new(Weighted::from_options(place, options)?))),
+    (Fixed::NAME, |place, options| Ok(Arc::new(Fixed::from_options(place, options)?))),
+    (OnlineDataMixing::NAME, |place, options| Ok(Arc::new(OnlineDataMixing::from_options(place, options)?))),
+    (DoReMi::NAME, |place, options| Ok(Arc::new(DoReMi::from_options(place, options)?))),
 ];
 
 /// Refuses an option that is out of its range, ends included.
@@ -212,7 +223,7 @@ pub(super) fn within(place: &str, option: &str, value: f64, range: RangeInclusiv
 }
 
 /// Names of the recipe's contract whose policies this version does not have.
-const NOT_BUILT: &[&str] = &["weighted", "alignment", "odm", "ado", "doremi"];
+const NOT_BUILT: &[&str] = &["ado"];
 
 /// The policy that a recipe asks for.
 ///
@@ -253,7 +264,11 @@ mod tests {
     #[test]
     fn every_policy_is_found_by_its_own_name() {
         for (name, _) in POLICIES {
-            let options = if *name == InfoBatch::NAME { "epochs = 9" } else { "" };
+            let options = match *name {
+                InfoBatch::NAME => "epochs = 9",
+                Weighted::NAME => "column = 'x'",
+                _ => "",
+            };
             let policy = policy(&spec(name, options)).unwrap();
             assert_eq!(policy.name(), *name);
             assert!(policy.fingerprint().starts_with(name));
@@ -279,7 +294,7 @@ mod tests {
         assert!(refusal("denoize", "").contains("did you mean `denoise`?"));
         assert_eq!(
             refusal("zzzz", ""),
-            "there is no policy `zzzz`; this version has `uniform`, `denoise`, `infobatch`, `importance`, `jest`, \
+            "there is no policy `zzzz`; this version has `uniform`, `denoise`, `infobatch`, `weighted`, `fixed`, `odm`, `doremi`, `alignment`, `importance`, `jest`, \
              `progressive_dropout`, `rho_loss`, `selective_backprop`"
         );
     }

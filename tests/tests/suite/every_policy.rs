@@ -186,7 +186,7 @@ fn what_selection_lacks_is_said_before_the_first_batch() {
     let mut stream = recipe(&data, "name = \"jest\"\ncandidates = 9\nreference_column = \"text\"").open().unwrap();
     assert!(stream.next().unwrap().unwrap_err().to_string().contains("no numbers"));
     // A super-batch is reported with what was picked of it.
-    let batch = recipe(&data, SELECTING[3]).open().unwrap().next().unwrap().unwrap();
+    let batch = recipe(&data, SELECTING[4]).open().unwrap().next().unwrap().unwrap();
     let signals: Vec<_> = batch.positions.iter().map(|&position| arable_tests::signal(0, position)).collect();
     assert!(batch.receipt.report(&signals).unwrap_err().to_string().contains("super-batch"));
 }
