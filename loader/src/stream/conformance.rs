@@ -207,6 +207,7 @@ mod tests {
             ("fixed", ""),
             ("odm", ""),
             ("doremi", ""),
+            ("ado", ""),
             ("importance", "candidates = 60\nthreshold = 0"),
             ("importance", "candidates = 60"),
             ("alignment", "candidates = 60"),

@@ -39,7 +39,7 @@ pub use file::{Holds, ValueFile, ValueRow, ValueWriter};
 pub use inbox::{Inbox, Wait};
 pub use infobatch::InfoBatch;
 pub use knn_shapley::knn_shapley;
-pub use mixing::{DoReMi, Fixed, OnlineDataMixing};
+pub use mixing::{AdaptiveDataOptimization, DoReMi, Fixed, OnlineDataMixing};
 pub use mixture::{Mixture, Variances};
 pub use own::{OwnPolicy, OwnSelector};
 pub use parameters::Parameters;

@@ -195,7 +195,12 @@ fn rows_are_drawn_or_weighed_by_a_column() {
 #[test]
 fn mixtures_follow_losses_alike_with_any_threads_and_after_a_resume() {
     let mixed = Mixed::new(Format::Parquet, &[(200, 1.0), (150, 1.0), (100, 1.0)], 25);
-    for policy in ["name = \"odm\"\nwarmup = 4", "name = \"doremi\"\nrate = 0.3", "name = \"fixed\""] {
+    for policy in [
+        "name = \"odm\"\nwarmup = 4",
+        "name = \"doremi\"\nrate = 0.3",
+        "name = \"fixed\"",
+        "name = \"ado\"\nwarmup = 2\nrefit = 10",
+    ] {
         let rest =
             format!("[mixture]\nexhausted = \"repeat\"\n[policy]\n{policy}\n[stream]\nwindow = 3\n[batch]\nsize = 8");
         let path = mixed.recipe("seed = 5\nepochs = 2", &rest);

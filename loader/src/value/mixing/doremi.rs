@@ -52,7 +52,7 @@ impl Mixer for DoReMi {
         logs.chain(opening.domains.iter().map(|_| 0.0)).collect()
     }
 
-    fn step(&self, memory: &mut [f64], means: &[Option<f64>]) {
+    fn step(&self, memory: &mut [f64], means: &[Option<f64>], _: &[u32], _: &[f64]) {
         let (logs, excesses) = memory.split_at_mut(means.len());
         for ((log, excess), mean) in logs.iter_mut().zip(excesses).zip(means) {
             *excess = mean.unwrap_or(*excess);
@@ -67,8 +67,8 @@ impl Mixer for DoReMi {
         }
     }
 
-    fn shares(&self, memory: &[f64], domains: usize) -> Option<Vec<f64>> {
-        Some(memory.iter().take(domains).map(|log| libm::exp(*log)).collect())
+    fn shares(&self, memory: &[f64], of_recipe: &[f64]) -> Option<Vec<f64>> {
+        Some(memory.iter().take(of_recipe.len()).map(|log| libm::exp(*log)).collect())
     }
 
     fn quantity(&self, loss: f64, reference: Option<f64>) -> Option<f64> {

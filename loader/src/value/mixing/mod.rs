@@ -4,9 +4,11 @@
 //! since the window before are taken in order when a window opens, so that shares move as often as windows open, by as
 //! many steps as the paper takes. A domain without a finite loss in a batch keeps what was known of it.
 
+mod ado;
 mod doremi;
 mod odm;
 
+pub use ado::AdaptiveDataOptimization;
 pub use doremi::DoReMi;
 pub use odm::OnlineDataMixing;
 
@@ -70,10 +72,11 @@ trait Mixer {
     fn start(&self, opening: &MixtureOpening<'_>) -> Vec<f64>;
 
     /// One batch, by the mean of `quantity` in each domain; `None` where the domain has none.
-    fn step(&self, memory: &mut [f64], means: &[Option<f64>]);
+    /// `rows` are how many each domain has in it, and `of_recipe` the recipe's shares.
+    fn step(&self, memory: &mut [f64], means: &[Option<f64>], rows: &[u32], of_recipe: &[f64]);
 
     /// The shares that follow; `None` leaves those of the recipe in force.
-    fn shares(&self, memory: &[f64], domains: usize) -> Option<Vec<f64>>;
+    fn shares(&self, memory: &[f64], of_recipe: &[f64]) -> Option<Vec<f64>>;
 
     /// What is averaged over a domain's rows: of the loss and the reference's loss.
     fn quantity(&self, loss: f64, reference: Option<f64>) -> Option<f64>;
@@ -81,30 +84,33 @@ trait Mixer {
 
 /// All steps since the window before.
 fn reshare(mixer: &impl Mixer, opening: &MixtureOpening<'_>) -> Option<Reshare> {
-    let domains = opening.domains.len();
     let mut memory = opening.memory.to_vec();
     if memory.is_empty() {
         memory = mixer.start(opening);
     }
     let mut stepped = false;
     for report in opening.reports {
-        let means = means(mixer, report, opening);
+        let (means, rows) = means(mixer, report, opening);
         if means.iter().any(Option::is_some) {
-            mixer.step(&mut memory, &means);
+            mixer.step(&mut memory, &means, &rows, opening.of_recipe);
             stepped = true;
         }
     }
     if !stepped {
         return None;
     }
-    let shares = mixer.shares(&memory, domains).unwrap_or_else(|| opening.of_recipe.to_vec());
+    let shares = mixer.shares(&memory, opening.of_recipe).unwrap_or_else(|| opening.of_recipe.to_vec());
     Some(Reshare { shares, memory })
 }
 
-/// The mean over the rows of each domain, in the order of the batch.
-fn means(mixer: &impl Mixer, report: &Report, opening: &MixtureOpening<'_>) -> Vec<Option<f64>> {
+/// The mean over the rows of each domain, in the order of the batch, and how many rows it has in it.
+fn means(mixer: &impl Mixer, report: &Report, opening: &MixtureOpening<'_>) -> (Vec<Option<f64>>, Vec<u32>) {
     let mut sums = vec![(0.0_f64, 0_u32); opening.domains.len()];
+    let mut rows = vec![0; opening.domains.len()];
     for (position, signal) in &report.rows {
+        if let Some(rows) = rows.get_mut(domain_of(*position, opening)) {
+            *rows += 1;
+        }
         let reference = || opening.references?.get(*position).map(|reference| f64::from(reference.loss));
         let quantity = mixer.quantity(f64::from(signal.loss), reference()).filter(|quantity| quantity.is_finite());
         if let (Some(quantity), Some((sum, count))) = (quantity, sums.get_mut(domain_of(*position, opening))) {
@@ -112,7 +118,7 @@ fn means(mixer: &impl Mixer, report: &Report, opening: &MixtureOpening<'_>) -> V
             *count += 1;
         }
     }
-    sums.iter().map(|&(sum, count)| (count > 0).then(|| sum / f64::from(count))).collect()
+    (sums.iter().map(|&(sum, count)| (count > 0).then(|| sum / f64::from(count))).collect(), rows)
 }
 
 fn domain_of(position: Position, opening: &MixtureOpening<'_>) -> usize {

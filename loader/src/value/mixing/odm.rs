@@ -50,7 +50,7 @@ impl Mixer for OnlineDataMixing {
         vec![0.0; 1 + opening.domains.len()]
     }
 
-    fn step(&self, memory: &mut [f64], means: &[Option<f64>]) {
+    fn step(&self, memory: &mut [f64], means: &[Option<f64>], _: &[u32], _: &[f64]) {
         let Some((batches, rewards)) = memory.split_first_mut() else { return };
         *batches += 1.0;
         for (reward, mean) in rewards.iter_mut().zip(means) {
@@ -60,13 +60,13 @@ impl Mixer for OnlineDataMixing {
         }
     }
 
-    fn shares(&self, memory: &[f64], domains: usize) -> Option<Vec<f64>> {
+    fn shares(&self, memory: &[f64], of_recipe: &[f64]) -> Option<Vec<f64>> {
         let (batches, rewards) = memory.split_first()?;
         let sum: f64 = rewards.iter().sum();
         if *batches <= f64::from(self.warmup) || sum <= 0.0 {
             return None;
         }
-        let k = domains as f64;
+        let k = of_recipe.len() as f64;
         let explored = libm::sqrt(libm::log(k) / (k * batches)).min(1.0 / k);
         Some(rewards.iter().map(|reward| (1.0 - k * explored) * reward / sum + explored).collect())
     }
