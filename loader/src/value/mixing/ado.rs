@@ -79,10 +79,6 @@ impl Curve<'_> {
             place.copy_from_slice(&[point.0, point.1]);
         }
     }
-
-    fn law(&self) -> Law {
-        Law { floor: self.0[LAW], scale: self.0[LAW + 1], exponent: self.0[LAW + 2] }
-    }
 }
 
 /// The memory is described by [`RUN`] and [`Curve`].
@@ -141,7 +137,7 @@ impl Mixer for AdaptiveDataOptimization {
                 let curve = Curve(domain);
                 if let Some(law) = Law::fit(&curve.points()) {
                     curve.0[LAW..LAW + 3].copy_from_slice(&[law.floor, law.scale, law.exponent]);
-                    curve.0[FITTED] = 1.0;
+                    curve.0[FITTED] = curve.0[FITTED].max(1.0);
                 }
             }
         }
