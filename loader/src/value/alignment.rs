@@ -217,7 +217,7 @@ mod tests {
             }
         }
         // Twins: the second one adds less than it would alone.
-        let (errors, inputs) = ([1.0, 1.0, 0.0, 0.0, 0.0, 0.6], [1.0, 1.0, 1.0]);
+        let (errors, inputs) = ([1.0, 0.0, 1.0, 0.0, 0.0, 0.6], [1.0, 1.0, 1.0]);
         let twins = LastLayer::new(&errors, &inputs, 3).unwrap();
         assert_eq!(greats(&[1.0, 0.9, 0.5], &twins, 0.5, 2), [0, 2]);
         assert_eq!(greats(&[1.0, 0.9, 0.5], &twins, 0.0, 2), [0, 1]);

@@ -291,8 +291,8 @@ mod tests {
         assert!(refusal("denoize", "").contains("did you mean `denoise`?"));
         assert_eq!(
             refusal("zzzz", ""),
-            "there is no policy `zzzz`; this version has `uniform`, `denoise`, `infobatch`, `weighted`, `fixed`, `odm`, `ado`, `doremi`, `alignment`, `importance`, `jest`, \
-             `progressive_dropout`, `rho_loss`, `selective_backprop`"
+            "there is no policy `zzzz`; this version has `uniform`, `denoise`, `infobatch`, `weighted`, `fixed`, `odm`, \
+             `ado`, `doremi`, `alignment`, `importance`, `jest`, `progressive_dropout` and 2 more"
         );
     }
 
