@@ -21,7 +21,12 @@ pub fn scores(batch: u64, positions: &[Position]) -> Vec<Scored> {
     let score = |&position: &Position| {
         let signal = signal(batch, position);
         let probability = signal.class.map(|class| class.probability);
-        Scored { signal, el2n: probability.map(|probability| (1.0 - probability) * std::f32::consts::SQRT_2) }
+        let alignment = probability.map(|probability| 0.6 - probability);
+        Scored {
+            signal,
+            alignment,
+            el2n: probability.map(|probability| (1.0 - probability) * std::f32::consts::SQRT_2),
+        }
     };
     positions.iter().map(score).collect()
 }

@@ -158,13 +158,18 @@ impl Slots {
             return Err("it was settled before".into());
         };
         let norms = if needs.el2n { signals.gradient_norms() } else { None };
+        let alignments = signals.alignments.clone();
         let tensors = (losses.per_sample().without_autodiff(), signals.into_classes());
         let signals = feedback::read(std::slice::from_ref(&tensors))?.pop().unwrap_or_default();
         let norms = norms.map(|norms| norms.try_into_data().map_err(BoxError::from).and_then(floats)).transpose()?;
         let scored: Vec<Scored> = signals
             .iter()
             .enumerate()
-            .map(|(row, &signal)| Scored { signal, el2n: norms.as_ref().and_then(|norms| norms.get(row).copied()) })
+            .map(|(row, &signal)| Scored {
+                signal,
+                el2n: norms.as_ref().and_then(|norms| norms.get(row).copied()),
+                alignment: alignments.as_ref().and_then(|alignments| alignments.get(row).copied()),
+            })
             .collect();
         let picks = receipt.select(&scored)?;
         Ok((signals, picks))

@@ -11,6 +11,8 @@ const FEW: usize = 4096;
 pub struct Signals {
     classes: Option<Classes>,
     gradient: Option<Gradient>,
+    /// `[batch]`, on the host.
+    pub(crate) alignments: Option<Vec<f32>>,
 }
 
 /// What the norm of the loss's gradient at the model's output follows from. Computed only where a selector asks for it.
@@ -36,7 +38,15 @@ impl Signals {
     /// Nothing besides the losses, where there are no classes.
     #[must_use]
     pub const fn none() -> Self {
-        Self { classes: None, gradient: None }
+        Self { classes: None, gradient: None, alignments: None }
+    }
+
+    /// With how each sample's gradient stands to that of a trusted set
+    /// ([`Trusted::alignments`](arable_loader::value::Trusted::alignments)), one number a sample: the policy `alignment`
+    /// picks by it.
+    #[must_use]
+    pub fn with_alignments(self, alignments: &[f64]) -> Self {
+        Self { alignments: Some(alignments.iter().map(|&alignment| alignment as f32).collect()), ..self }
     }
 
     /// With the norm of the loss's gradient at the model's output, `[batch]`, for models without classes: |ŷ − y| for
@@ -63,7 +73,7 @@ impl Signals {
         let (z, y) = (logits.clone().without_autodiff(), targets.clone().without_autodiff());
         let gradient = Some(Gradient::Classes(z.clone(), y.clone()));
         let classes = if batch * classes <= FEW { Classes::Logits(z, y) } else { Classes::Rows(rows(z, y)) };
-        Self { classes: Some(classes), gradient }
+        Self { classes: Some(classes), gradient, alignments: None }
     }
 
     /// ‖softmax(z) − onehot(y)‖₂ of each sample (EL2N; Paul et al. 2021), or the norms that were given; `[batch]`.

@@ -9,6 +9,7 @@ mod batch;
 mod buckets;
 mod by_domain;
 mod classes;
+pub mod conformance;
 mod contents;
 mod curate;
 mod data;
@@ -98,6 +99,8 @@ pub struct Stream {
     thread: Option<JoinHandle<(Box<Assembler>, bool)>>,
     /// The state that this stream began with.
     begun: State,
+    /// The trajectories that it began with.
+    known: Table,
     mark: Option<Mark>,
     /// Whether the run came to its end.
     ended: bool,
@@ -219,7 +222,7 @@ impl Stream {
     ///
     /// [`Error::Feedback`] if a report named rows that the plan does not have.
     pub fn values(&self) -> Result<Table> {
-        let Some(mark) = &self.mark else { return Ok(Table::new(&block_rows(self.plan()))) };
+        let Some(mark) = &self.mark else { return Ok(self.known.snapshot()) };
         let mut table = mark.opening.table.snapshot();
         for report in self.shared.reports(mark.opening.applied, u64::MAX) {
             table.apply(&report)?;

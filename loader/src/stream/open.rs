@@ -295,6 +295,20 @@ impl StreamBuilder {
                 recipe.world
             )));
         }
+        if let Some(score) = policy.score()
+            && !cleaner.scores().iter().any(|known| known == score)
+        {
+            return Err(Error::recipe(format!(
+                "policy `{}`: no [[clean]] operator gives a score `{score}`; those given are {:?}",
+                policy.name(),
+                cleaner.scores()
+            )));
+        }
+        if MIXING.contains(&policy.name()) && plan.domains.len() < 2 && !plan_order {
+            let what =
+                format!("policy `{}` mixes domains, and there is one dataset: give [[domain]] tables", policy.name());
+            return Err(Error::recipe(what));
+        }
         let label = data::label(&recipe, plan)?;
         let sharing = Sharing::of(&recipe, source.as_ref(), plan_order)?;
         let budget = Budget::new(&recipe, source.as_ref(), cleaner.index_bytes(plan.rows()));
@@ -420,6 +434,7 @@ impl StreamBuilder {
             end: OnceLock::new(),
             meters,
         });
+        let known_at_start = start.table.snapshot();
         let threads = recipe.stream.threads as usize;
         let assembler = super::Assembler::new(Arc::clone(&shared), start, threads)?;
         Ok(Stream {
@@ -442,6 +457,7 @@ impl StreamBuilder {
             pad_tail: self.pad_tail,
             spare: None,
             begun,
+            known: known_at_start,
         })
     }
 }
@@ -455,6 +471,9 @@ fn spec(recipe: &Recipe) -> PolicySpec {
 
 /// Options of `[policy]` that are the stream's, whatever the policy.
 const OWN_OPTIONS: [&str; 3] = ["reference", "reference_column", "values"];
+
+/// Policies that have nothing to do without several domains.
+const MIXING: [&str; 4] = ["fixed", "odm", "ado", "doremi"];
 
 fn text_option(recipe: &Recipe, option: &str) -> Result<Option<String>> {
     match recipe.policy.options.get(option) {
@@ -493,6 +512,9 @@ fn known(
              column of the data"
         ))),
         (None, Some(path), None) => Ok(Known::Table(Arc::new(read_references(source, &path, pass)?))),
+        (None, None, Some(_)) if policy.selection().is_none() => Err(Error::recipe(format!(
+            "policy `{name}` looks losses up by row: give `reference`, a file, in place of `reference_column`"
+        ))),
         (None, None, Some(column)) => Ok(Known::Column(column)),
         (None, None, None) => Err(Error::recipe(format!(
             "policy `{name}` compares with a reference model: give its losses as `reference` (a Parquet file with `loss` by \

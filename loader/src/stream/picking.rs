@@ -69,7 +69,7 @@ impl Picking {
             let (found, wanted) = (scored.len(), positions.len());
             return Err(fault(format!("{found} scores for {wanted} candidates; score every row of the super-batch")));
         }
-        let Needs { class, el2n, .. } = self.selection.selector.needs();
+        let Needs { class, el2n, alignment, .. } = self.selection.selector.needs();
         if class && scored.iter().all(|row| row.signal.class.is_none()) {
             let policy = &self.policy;
             return Err(fault(format!("policy `{policy}` picks by the label's probability, and no score has one")));
@@ -78,12 +78,17 @@ impl Picking {
             let policy = &self.policy;
             return Err(fault(format!("policy `{policy}` picks by EL2N (the gradient's norm), and no score has it")));
         }
+        if alignment && scored.iter().all(|row| row.alignment.is_none()) {
+            let policy = &self.policy;
+            return Err(fault(format!("policy `{policy}` picks by alignment with a trusted set, and no score has it")));
+        }
         let candidates: Vec<Candidate> = (positions.iter().zip(scored).enumerate())
             .map(|(slot, (&position, row))| Candidate {
                 position,
                 signal: row.signal,
                 el2n: row.el2n,
                 reference: references.get(slot).copied().flatten(),
+                alignment: row.alignment,
             })
             .collect();
         let size = self.wanted(candidates.len());
@@ -145,7 +150,7 @@ mod tests {
 
     fn rows(count: u32) -> (Vec<Position>, Vec<Scored>) {
         let positions = (0..count).map(|row| Position::new(0, row)).collect();
-        let score = |row: u32| Scored { signal: Signal { loss: row as f32, class: None }, el2n: None };
+        let score = |row: u32| Scored { signal: Signal { loss: row as f32, class: None }, el2n: None, alignment: None };
         (positions, (0..count).map(score).collect())
     }
 
@@ -170,7 +175,7 @@ mod tests {
     #[test]
     fn what_a_selector_needs_and_does_not_get_is_named() {
         let (positions, scored) = rows(8);
-        for (name, what) in [("progressive_dropout", "probability"), ("importance", "EL2N")] {
+        for (name, what) in [("progressive_dropout", "probability"), ("importance", "EL2N"), ("alignment", "trusted")] {
             let fault = picking(name, 2, Known::Nothing).pick((3, 0), &positions, &[], &scored).unwrap_err();
             assert!(fault.to_string().contains(what), "{fault}");
         }

@@ -34,6 +34,8 @@ pub struct Needs {
     pub el2n: bool,
     /// What a reference model says.
     pub reference: bool,
+    /// How its gradient stands to that of a trusted set.
+    pub alignment: bool,
 }
 
 /// A row that may be trained on, as the model scores it now.
@@ -47,6 +49,8 @@ pub struct Candidate {
     pub el2n: Option<f32>,
     /// What a reference model said of it.
     pub reference: Option<Reference>,
+    /// ⟨g, ḡ⟩/‖ḡ‖, g its gradient and ḡ the mean one of a trusted set; below 0 it does harm.
+    pub alignment: Option<f32>,
 }
 
 /// What the model says of a candidate: one a row of a super-batch, in slot order.
@@ -56,6 +60,8 @@ pub struct Scored {
     pub signal: Signal,
     /// ‖softmax(z) − onehot(y)‖₂ where there are classes; |ŷ − y| for squared errors.
     pub el2n: Option<f32>,
+    /// ⟨g, ḡ⟩/‖ḡ‖, where there is a trusted set.
+    pub alignment: Option<f32>,
 }
 
 /// What a reference model says of a row; it stays the same for the whole run.
@@ -111,6 +117,7 @@ pub(super) mod tests {
             signal: Signal { loss, class: Some(class) },
             el2n: Some((1.0 - probability) * std::f32::consts::SQRT_2),
             reference: reference.map(|(loss, probability)| Reference { loss, probability: Some(probability) }),
+            alignment: None,
         }
     }
 

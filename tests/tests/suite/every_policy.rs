@@ -32,7 +32,7 @@ fn picks_are_equal_for_any_threads_delays_and_timing_of_reports() {
     let data = data();
     for policy in SELECTING {
         let expected = train(&mut recipe(&data, policy).threads(1).prefetch(1).open().unwrap(), usize::MAX);
-        assert!(expected.len() > 25 && expected.iter().all(|line| !line.picks.is_empty()), "{policy}");
+        assert!(expected.len() > 20 && expected.iter().all(|line| !line.picks.is_empty()), "{policy}");
         assert!(expected.iter().all(|line| line.picks.len() <= 8 && line.positions.len() <= 24), "{policy}");
         for (run, threads) in [1, 2, 4, 8].into_iter().enumerate() {
             let lines = train(&mut delayed(recipe(&data, policy).threads(threads), run as u64), usize::MAX);
@@ -186,7 +186,7 @@ fn what_selection_lacks_is_said_before_the_first_batch() {
     let mut stream = recipe(&data, "name = \"jest\"\ncandidates = 9\nreference_column = \"text\"").open().unwrap();
     assert!(stream.next().unwrap().unwrap_err().to_string().contains("no numbers"));
     // A super-batch is reported with what was picked of it.
-    let batch = recipe(&data, SELECTING[3]).open().unwrap().next().unwrap().unwrap();
+    let batch = recipe(&data, SELECTING[4]).open().unwrap().next().unwrap().unwrap();
     let signals: Vec<_> = batch.positions.iter().map(|&position| arable_tests::signal(0, position)).collect();
     assert!(batch.receipt.report(&signals).unwrap_err().to_string().contains("super-batch"));
 }

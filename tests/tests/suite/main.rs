@@ -27,6 +27,7 @@ mod shuffle;
 mod split;
 mod stores;
 mod unbiased;
+mod values;
 
 use arable_loader::{Recipe, Result, Stream};
 use arable_tests::{Data, Format};
@@ -51,7 +52,8 @@ const ACTING: [&str; 2] = [DENOISE, INFOBATCH];
 const POLICIES: [&str; 3] = [UNIFORM, DENOISE, INFOBATCH];
 
 /// The policies that pick inside the step, over the columns of the suite's data.
-const SELECTING: [&str; 5] = [
+const SELECTING: [&str; 6] = [
+    "name = \"alignment\"\ncandidates = 24",
     "name = \"rho_loss\"\ncandidates = 24\nreference_column = \"score\"",
     "name = \"jest\"\ncandidates = 24\nreference_column = \"score\"\ngain = 2",
     "name = \"importance\"\ncandidates = 24\nthreshold = 0",

@@ -53,7 +53,7 @@ impl RhoLoss {
 
 impl Selector for RhoLoss {
     fn needs(&self) -> Needs {
-        Needs { class: self.score == Score::Probability, el2n: false, reference: true }
+        Needs { class: self.score == Score::Probability, reference: true, ..Needs::default() }
     }
 
     fn unbiased(&self) -> bool {
