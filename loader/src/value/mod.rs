@@ -26,6 +26,7 @@ pub mod ranking;
 mod references;
 mod selector;
 mod selectors;
+mod suspicion;
 mod table;
 mod trajectory;
 mod uniform;
@@ -48,6 +49,7 @@ pub use policy::{MixtureOpening, Policy, PolicySpec, Reshare, WindowRows, policy
 pub use references::References;
 pub use selector::{Candidate, Needs, Reference, Scored, Selector};
 pub use selectors::{Alignment, Importance, Jest, ProgressiveDropout, RhoLoss, Selection, SelectiveBackprop};
+pub use suspicion::{Evidence, suspicions};
 pub use table::Table;
 pub use trajectory::Trajectory;
 pub use uniform::Uniform;

@@ -124,12 +124,10 @@ impl Filter for Repetition {
             row.unless_off(rule + 2, copied, single(bytes));
         }
         grams.take_in(text, text.unicode_words(), str::len);
-        let mut rule = 4;
-        for (&(n, limit), most_frequent_only) in
-            limits.top_n_grams.iter().map(|top| (top, true)).chain(limits.dup_n_grams.iter().map(|all| (all, false)))
-        {
+        let top = limits.top_n_grams.iter().map(|top| (top, true));
+        let all = limits.dup_n_grams.iter().map(|all| (all, false));
+        for (rule, (&(n, limit), most_frequent_only)) in (4..).zip(top.chain(all)) {
             row.unless_off(rule, repeated(grams, n, most_frequent_only), single(limit));
-            rule += 1;
         }
     }
 }
