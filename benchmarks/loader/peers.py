@@ -1,6 +1,7 @@
 """One peer, one fresh process: walks the rows of some Parquet files and says what that took.
 
     python peers.py NAME [--resume] FOLDER
+    python peers.py --prepare FOLDER            writes the rows in the formats of the peers that need torch
 
 Prints one JSON object: rows, seconds to the first batch, seconds in all, processor seconds of the walk (imports left
 out). With `--resume`, walks to 37 %, takes a checkpoint, restarts from it, and says how many rows were lost and doubled.
@@ -87,6 +88,38 @@ def webdataset_batches(folder):
         yield len(keys)
 
 
+def mosaic_loader(folder):
+    from streaming import StreamingDataLoader, StreamingDataset
+    from streaming.base.util import clean_stale_shared_memory
+
+    clean_stale_shared_memory()
+    rows = StreamingDataset(local=f"{folder}/mds", shuffle=True, shuffle_seed=7, batch_size=BATCH)
+    return StreamingDataLoader(rows, batch_size=BATCH, num_workers=0)
+
+
+def mosaic_batches(folder):
+    import streaming  # noqa: F401  (torch comes with it)
+
+    yield "ready"
+    for batch in mosaic_loader(folder):
+        yield len(batch["id"])
+
+
+def litdata_loader(folder):
+    import litdata
+
+    rows = litdata.StreamingDataset(f"{folder}/litdata", shuffle=True, seed=7)
+    return litdata.StreamingDataLoader(rows, batch_size=BATCH, num_workers=0)
+
+
+def litdata_batches(folder):
+    import litdata  # noqa: F401
+
+    yield "ready"
+    for batch in litdata_loader(folder):
+        yield len(batch["id"])
+
+
 PEERS = {
     "pyarrow iter_batches(64)": pyarrow_batches,
     "HF datasets .batch(64)": hf_batch,
@@ -95,7 +128,41 @@ PEERS = {
     "Grain ParquetIterDataset.batch(64)": grain_batch,
     "Lance to_batches(64)": lance_batches,
     "webdataset, shuffle(1000), batched(64)": webdataset_batches,
+    "Mosaic StreamingDataset, shuffled, 64": mosaic_batches,
+    "litdata StreamingDataset, shuffled, 64": litdata_batches,
 }
+TORCH = ("Mosaic StreamingDataset, shuffled, 64", "litdata StreamingDataset, shuffled, 64")
+RESUMABLE = (
+    "HF datasets .batch(64)",
+    "HF datasets, shuffle(10k).batch(64)",
+    "Grain ParquetIterDataset.batch(64)",
+    *TORCH,
+)
+
+
+def one_row(row):
+    return row
+
+
+def prepare(folder):
+    """Writes the rows as MDS shards (zstd) and as litdata's chunks (zstd)."""
+    import pathlib
+    import shutil
+
+    import litdata
+    import pyarrow.parquet as pq
+    from streaming import MDSWriter
+
+    rows = [row for path in files_of(folder) for row in pq.read_table(path).to_pylist()]
+    for name in ("mds", "litdata"):
+        shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
+    with MDSWriter(out=f"{folder}/mds", columns={"id": "int", "text": "str"}, compression="zstd") as out:
+        for row in rows:
+            out.write(row)
+    litdata.optimize(
+        fn=one_row, inputs=rows, output_dir=f"{folder}/litdata", chunk_bytes="64MB", compression="zstd", num_workers=1
+    )
+    pathlib.Path(folder, "torch").touch()
 
 
 def walk(name, folder):
@@ -162,6 +229,24 @@ def resume_grain(folder, total):
     return before, after, first, total
 
 
+def resume_torch(make, folder, total):
+    loader, before = make(folder), []
+    for batch in loader:
+        before.extend(int(row) for row in batch["id"])
+        if len(before) >= total * 37 // 100:
+            state = loader.state_dict()
+            break
+    begun = time.perf_counter()
+    again = make(folder)
+    again.load_state_dict(state)
+    after, first = [], None
+    for batch in again:
+        if first is None:
+            first = time.perf_counter() - begun
+        after.extend(int(row) for row in batch["id"])
+    return before, after, first
+
+
 def resume(name, folder):
     import pyarrow.parquet as pq
 
@@ -170,6 +255,10 @@ def resume(name, folder):
         before, after, first, total = resume_grain(folder, total)
     elif name.startswith("HF"):
         before, after, first = resume_hf(folder, total, "shuffle" in name)
+    elif name.startswith("Mosaic"):
+        before, after, first = resume_torch(mosaic_loader, folder, total)
+    elif name.startswith("litdata"):
+        before, after, first = resume_torch(litdata_loader, folder, total)
     else:
         return None
     seen = set(before) | set(after)
@@ -178,4 +267,7 @@ def resume(name, folder):
 
 if __name__ == "__main__":
     name, folder = sys.argv[1], sys.argv[-1]
+    if name == "--prepare":
+        prepare(folder)
+        sys.exit()
     print(json.dumps(resume(name, folder) if "--resume" in sys.argv else walk(name, folder)))

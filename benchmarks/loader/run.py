@@ -1,6 +1,6 @@
 """Arable's loader beside its peers on the same rows: makes the data, installs pinned peers, runs each in a fresh process.
 
-    benchmarks/loader/run [--rows N] [--slow-rows N] [--rounds N] [--only TEXT] [--json FILE]
+    benchmarks/loader/run [--rows N] [--slow-rows N] [--rounds N] [--only TEXT|TEXT] [--json FILE]
 
 Everything that it makes lies under target/benchmarks. Medians over rounds; rounds go over all contenders before the
 next begins, so that a busy neighbour harms all alike.
@@ -16,39 +16,43 @@ import subprocess
 import sys
 import venv
 
+import peers
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 WORK = pathlib.Path(os.environ.get("ARABLE_BENCHMARKS", ROOT / "target" / "benchmarks"))
 PYTHON = WORK / "venv" / "bin" / "python"
-TORCH_WHEELS = "https://download.pytorch.org/whl/cpu"
+# Apart from the others: litdata and HF datasets ask for different versions of one package.
+TORCH_PYTHON = WORK / "venv-torch" / "bin" / "python"
 BATCH = 64
 # What the stream may hold: its default, and an eighth of it.
 MEMORY = ("1GiB", "128MiB")
 # Rows a second below which a contender gets the smaller data, so that a round ends.
-SLOW = ("webdataset", "Grain")
+SLOW = ("webdataset", "Grain", "Mosaic", "litdata")
 
 
 def install():
-    """The peers, in an environment of their own; whether those that need torch are among them."""
-    if not PYTHON.exists():
-        venv.create(WORK / "venv", with_pip=True)
-    pip = [PYTHON, "-m", "pip", "install", "--quiet", "-r"]
-    subprocess.run([*pip, HERE / "requirements.txt"], check=True)
-    wheels = ["--extra-index-url", TORCH_WHEELS, "--only-binary", ":all:"]
-    found = subprocess.run(
-        [PYTHON, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", WORK / "wheels", "--index-url", TORCH_WHEELS, "torch"],
-        capture_output=True,
-    )
-    if found.returncode != 0:
-        print("left out: mosaicml-streaming and litdata; no CPU wheel of torch can be had here", file=sys.stderr)
-        return False
-    return subprocess.run([*pip, HERE / "requirements-torch.txt", *wheels]).returncode == 0
+    """The peers, in an environment of their own; whether those that need torch could be had too."""
+    for python, requirements in ((PYTHON, "requirements.txt"), (TORCH_PYTHON, "requirements-torch.txt")):
+        if not python.exists():
+            venv.create(python.parent.parent, with_pip=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "-r", HERE / requirements]
+        subprocess.run(pip, check=python is PYTHON)
+    # What is installed need not run: torch brings gigabytes of libraries, and not every machine has what they ask for.
+    works = subprocess.run([TORCH_PYTHON, "-c", "import torch, streaming, litdata"], capture_output=True).returncode == 0
+    if not works:
+        print("left out: mosaicml-streaming and litdata; torch cannot be had here", file=sys.stderr)
+    return works
 
 
 def build():
     subprocess.run(["cargo", "build", "--release", "--quiet", "-p", "arable-benchmarks"], cwd=ROOT, check=True)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     return target / "release" / "loader-benchmark"
+
+
+def burn_of(binary):
+    return binary.with_name("burn-benchmark")
 
 
 MAKE = r"""
@@ -83,10 +87,12 @@ if others:
 """
 
 
-def data(rows, others):
+def data(rows, others, torch):
     folder = WORK / f"rows-{rows}"
     if not (folder / "done").exists():
         subprocess.run([PYTHON, "-c", MAKE, str(rows), str(folder), "others" if others else ""], check=True)
+    if others and torch and not (folder / "torch").exists():
+        subprocess.run([TORCH_PYTHON, HERE / "peers.py", "--prepare", str(folder)], check=True)
     for memory in MEMORY:
         (folder / f"{memory}.toml").write_text(
             f'seed = 7\n[dataset]\nurl = "{folder}/*.parquet"\n[batch]\nsize = {BATCH}\n[stream]\nmemory = "{memory}"\n'
@@ -109,7 +115,7 @@ def process(command):
     return result
 
 
-def contenders(binary, fast, slow):
+def contenders(binary, fast, slow, torch):
     files = sorted(fast.glob("*.parquet"))
     yield "bare parquet decode in Rust, batches of 8192", [binary, "bare", 8192, *files]
     yield "bare parquet decode in Rust, batches of 64", [binary, "bare", BATCH, *files]
@@ -121,26 +127,39 @@ def contenders(binary, fast, slow):
     for cores, threads in (("0", 1), ("0,1", 2)):
         name = f"Arable, {MEMORY[1]}, pinned to {threads} core(s), threads = {threads}"
         yield name, ["taskset", "-c", cores, binary, "stream", fast / f"{MEMORY[1]}.toml", "--threads", threads]
-    names = json.loads(subprocess.check_output([PYTHON, "-c", "import json, peers; print(json.dumps(list(peers.PEERS)))"], cwd=HERE))
-    for name in names:
+    for workers in (1, 2) if burn_of(binary).exists() else ():
+        yield f"burn DataLoader over rows in memory, num_workers = {workers}", [burn_of(binary), workers, BATCH, *files]
+    for name in peers.PEERS:
+        if name in peers.TORCH and not torch:
+            continue
         folder = slow if name.startswith((*SLOW, "Lance")) else fast
-        yield name, [PYTHON, HERE / "peers.py", name, folder]
+        yield name, [TORCH_PYTHON if name in peers.TORCH else PYTHON, HERE / "peers.py", name, folder]
 
 
 def median(results, key):
     return statistics.median(result[key] for result in results)
 
 
-def resume(binary, folder, total):
-    """Arable's checkpoint at 37 %: rows lost and doubled, seconds to the first batch of the restart and of a fresh start."""
+def resume(binary, folder, total, percent):
+    """Arable's checkpoint at `percent`: rows lost and doubled, seconds to the first batch of the restart and of a fresh start."""
     recipe, state = folder / f"{MEMORY[1]}.toml", WORK / "resume.state"
-    stop = total * 37 // 100 // BATCH
+    stop = total * percent // 100 // BATCH
     before, after = WORK / "before.ids", WORK / "after.ids"
-    fresh = process([binary, "stream", recipe, "--stop-after", stop, "--save-state", state, "--ids", before])
-    again = process([binary, "stream", recipe, "--resume", state, "--ids", after])
+    process([binary, "stream", recipe, "--stop-after", stop, "--save-state", state, "--ids", before])
+    process([binary, "stream", recipe, "--resume", state, "--ids", after])
     ids = before.read_text().splitlines() + after.read_text().splitlines()
     seen = len(set(ids))
-    return {"lost": total - seen, "doubled": len(ids) - seen, "first": again["first"], "fresh": fresh["first"], "state": state.stat().st_size}
+    # One start is a matter of luck on a busy machine: the medians of several, in turns.
+    one = ["--stop-after", 1]
+    starts = [(process([binary, "stream", recipe, *one]), process([binary, "stream", recipe, "--resume", state, *one])) for _ in range(7)]
+    fresh, again = ([start[which]["first"] for start in starts] for which in (0, 1))
+    return {
+        "lost": total - seen,
+        "doubled": len(ids) - seen,
+        "first": statistics.median(again),
+        "fresh": statistics.median(fresh),
+        "state": state.stat().st_size,
+    }
 
 
 def main():
@@ -148,16 +167,18 @@ def main():
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--slow-rows", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="texts, divided by |: contenders with one of them in their name")
+    parser.add_argument("--no-install", action="store_true", help="take the environments as they are")
     parser.add_argument("--no-resume", action="store_true")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--binary", type=pathlib.Path, help="a loader-benchmark that is built already")
     call = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
-    install()
+    torch = install() if not call.no_install else TORCH_PYTHON.exists()
     binary = call.binary or build()
-    fast, slow = data(call.rows, False), data(call.slow_rows, True)
-    runs = [(name, command) for name, command in contenders(binary, fast, slow) if call.only in name]
+    fast, slow = data(call.rows, False, torch), data(call.slow_rows, True, torch)
+    wanted = call.only.split("|")
+    runs = [(name, command) for name, command in contenders(binary, fast, slow, torch) if any(text in name for text in wanted)]
     results = {name: [] for name, _ in runs}
     for _ in range(call.rounds):
         for name, command in runs:
@@ -177,11 +198,16 @@ def main():
     report = {"runs": results}
     if not call.no_resume:
         print("\n| checkpoint at 37 %, then a restart | rows lost | rows doubled | seconds to first batch |\n|---|---|---|---|")
-        arable = resume(binary, fast, call.rows)
-        print(f"| Arable (a fresh start: {arable['fresh']:.3f} s; state {arable['state']} bytes) | {arable['lost']} | {arable['doubled']} | {arable['first']:.3f} |")
-        report["resume"] = {"Arable": arable}
-        for name in ("HF datasets .batch(64)", "HF datasets, shuffle(10k).batch(64)", "Grain ParquetIterDataset.batch(64)"):
-            of = process([PYTHON, HERE / "peers.py", name, "--resume", slow])
+        report["resume"] = {}
+        for percent in (37, 5, 95):
+            arable = resume(binary, fast, call.rows, percent)
+            place = "" if percent == 37 else f", at {percent} %"
+            print(f"| Arable{place} (a fresh start: {arable['fresh']:.3f} s; state {arable['state']} bytes) | {arable['lost']} | {arable['doubled']} | {arable['first']:.3f} |")
+            report["resume"][f"Arable, {percent} %"] = arable
+        for name in peers.RESUMABLE:
+            if name in peers.TORCH and not torch:
+                continue
+            of = process([TORCH_PYTHON if name in peers.TORCH else PYTHON, HERE / "peers.py", name, "--resume", slow])
             if of:
                 report["resume"][name] = of
                 print(f"| {name} | {of['lost']} | {of['doubled']} | {of['first']:.3f} |")

@@ -86,10 +86,10 @@ impl Randomness {
         if bound == 0 {
             return self.0.next_u64();
         }
-        let threshold = bound.wrapping_neg() % bound;
         loop {
             let product = u128::from(self.0.next_u64()) * u128::from(bound);
-            if product as u64 >= threshold {
+            // The remainder is below `bound`: it need not be known for most numbers, and dividing is slow.
+            if product as u64 >= bound || product as u64 >= bound.wrapping_neg() % bound {
                 return (product >> 64) as u64;
             }
         }

@@ -273,10 +273,12 @@ pub struct StreamSettings {
     /// How many threads decode and clean, 1 to 1024. Two where it is left out, on every machine alike. Never changes
     /// what is emitted.
     pub threads: u32,
-    /// How many blocks are open together, at least 1; derived from `memory` where it is left out.
+    /// How many blocks are open together, at least 1; where it is left out, as many as half of `memory` holds, up to 8
+    /// blocks and 262,144 rows, whichever is more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<u32>,
-    /// How many batches are made ahead of the trainer, 1 to 65,536. Never changes what is emitted.
+    /// How many batches may wait for the trainer when a window opens, 1 to 65,536; within a window a few mebibytes more are
+    /// made ahead. Never changes what is emitted.
     pub prefetch: u32,
     /// How many batches old the newest signal is that a draw sees; at least `prefetch` + world.
     pub feedback_lag: u32,

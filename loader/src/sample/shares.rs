@@ -72,6 +72,10 @@ impl Turns {
     /// Deals turns as long as the domain whose turn it is has something left of `rests`: how many each had, and who came
     /// to find nothing. `None` in its place where there is no domain.
     pub fn deal(&mut self, rests: &[u64]) -> (Vec<u64>, Option<usize>) {
+        if let ([Owed { part: WHOLE, lag: 0.. }], [rest, ..]) = (&self.domains[..], rests) {
+            // Whoever is alone has every turn, and is owed afterwards what it was before.
+            return (vec![*rest], Some(0));
+        }
         let mut counts = vec![0; self.domains.len()];
         // Counted from here on, so that the deadline of a domain that has no turn stays as it is.
         let mut turns: u64 = 0;

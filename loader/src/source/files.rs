@@ -122,6 +122,28 @@ impl Opened {
         }
     }
 
+    /// The same into `buffer`, which is overwritten.
+    pub(super) fn read_into(&mut self, offset: u64, length: u64, buffer: &mut Vec<u8>) -> Result<()> {
+        let within = offset.checked_add(length).is_some_and(|end| end <= self.length);
+        let (Bytes::Local(file), true) = (&mut self.bytes, within) else {
+            *buffer = self.read(offset, length)?;
+            return Ok(());
+        };
+        buffer.clear();
+        let failed = Error::io("read", &self.path);
+        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.take(length).read_to_end(buffer));
+        match read {
+            Ok(read) if read as u64 == length => Ok(()),
+            Ok(_) => Err(failed(std::io::ErrorKind::UnexpectedEof.into())),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Its length, as far as memory can be asked for.
+    pub(super) fn size(&self) -> usize {
+        usize::try_from(self.length).unwrap_or(usize::MAX)
+    }
+
     /// Brings `ranges`, which are about to be read, into memory in as few requests as may be.
     pub(super) fn expect(&mut self, ranges: &[Range<u64>]) -> Result<()> {
         match &mut self.bytes {

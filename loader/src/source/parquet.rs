@@ -3,9 +3,11 @@
 //! A block is a row group, or a range of its rows where the whole would decode to more than the limit; reading such a
 //! range reads, and hashes, the row group's whole chunks. Knows nothing of URLs and of other formats.
 
+mod buffers;
 mod decode;
 mod footer;
 mod pages;
+mod reader;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use ::parquet::{
     file::metadata::{ColumnChunkMetaData, RowGroupMetaData},
 };
 use arrow::datatypes::{Schema, SchemaRef};
+use buffers::Buffers;
 use footer::Footer;
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -45,6 +48,7 @@ pub(super) struct ParquetSource {
     store: Store,
     shards: Vec<Columns>,
     block_limit: u64,
+    buffers: Buffers,
 }
 
 /// What is read of a shard.
@@ -101,7 +105,9 @@ impl ParquetSource {
             return Err(Error::recipe(format!("the dataset has {} blocks; at most 2^32 can be", plan.blocks.len())));
         }
         let views = schema::outer_views(&plan.schema);
-        Ok(Self { plan, store: found.store.clone(), views, shards, block_limit: options.block_limit })
+        // A block may be a quarter of the memory: half of it may be kept for pages.
+        let buffers = Buffers::new(options.block_limit.saturating_mul(2));
+        Ok(Self { plan, store: found.store.clone(), views, shards, block_limit: options.block_limit, buffers })
     }
 
     /// Where the column chunks of `block` lie.
@@ -184,7 +190,7 @@ impl ParquetSource {
         let columns = &self.shards[block.shard as usize];
         let about = columns.metadata.metadata().row_group(group as usize);
         let mut file = self.store.open_block(request.block, shard, &place)?;
-        let chunks = decode::Chunks::read(&mut file, about, &columns.leaves)?;
+        let chunks = decode::Chunks::read(&mut file, about, &columns.leaves, &self.buffers)?;
         let names: Vec<String> = columns.leaves.iter().map(|leaf| about.column(*leaf).column_path().string()).collect();
         let hashes = chunks.hashes();
         super::verify(&place, &names, &block.hashes, &hashes)?;
@@ -197,8 +203,8 @@ impl ParquetSource {
             schema,
             text_limit: self.block_limit.saturating_mul(2),
         };
-        let data =
-            decode::decode(&columns.metadata, &columns.mask, chunks, &wanted).map_err(|failure| failure.at(place))?;
+        let data = decode::decode(&columns.metadata, &columns.mask, chunks, &wanted, &self.buffers)
+            .map_err(|failure| failure.at(place))?;
         Ok(Decoded { data, hashes, bad_rows: Vec::new() })
     }
 }

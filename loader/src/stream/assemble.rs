@@ -92,6 +92,11 @@ impl Assembler {
         self.fill.take_entries()
     }
 
+    /// Whether the next batch can be had without waiting for anything.
+    pub(super) fn at_hand(&self) -> bool {
+        self.fault.is_none() && self.fill.at_hand()
+    }
+
     fn mark(&self, filled: &Filled) -> Mark {
         Mark {
             opening: Arc::clone(&filled.opening),

@@ -21,7 +21,7 @@ pub struct Batch {
     pub number: u64,
     /// The data epoch it belongs to, from 0.
     pub epoch: u32,
-    /// The columns, one row a slot.
+    /// The columns, one row a slot. Often a slice of what was gathered for several batches: it keeps their memory too.
     pub data: RecordBatch,
     /// Where each sample stands in the plan.
     pub positions: Arc<[Position]>,

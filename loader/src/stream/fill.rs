@@ -57,6 +57,7 @@ pub(super) struct Fill {
     windows: Windows,
     pool: Pool,
     current: Option<Cursor>,
+    stretches: rows::Stretches,
     /// Rows of the current window that went through the transforms before their batch is known.
     chunks: slots::Chunks,
     group: Option<groups::Group>,
@@ -64,11 +65,17 @@ pub(super) struct Fill {
 
 impl Fill {
     pub(super) fn new(shared: Arc<Shared>, start: Start, threads: usize) -> Result<Self> {
-        // Gathering alone is done sooner than handed to another thread.
-        let idle = shared.finish.chain.is_empty() && !matches!(shared.finish.layout, Layout::Packed(_));
-        let pool = Pool::start(if idle { 0 } else { threads })?;
-        let windows = Windows::new(Arc::clone(&shared), start, threads)?;
-        Ok(Self { shared, windows, pool, current: None, chunks: slots::Chunks::default(), group: None })
+        let (pool, tasks) = Pool::new();
+        let windows = Windows::new(Arc::clone(&shared), start, &tasks, threads)?;
+        Ok(Self {
+            shared,
+            windows,
+            pool,
+            current: None,
+            stretches: rows::Stretches::default(),
+            chunks: slots::Chunks::default(),
+            group: None,
+        })
     }
 
     /// What was decided since this was asked for last.
@@ -94,6 +101,7 @@ impl Fill {
     fn advance(&mut self, number: u64) -> Result<bool> {
         // Its blocks go before the next ones come.
         self.current = None;
+        self.stretches = rows::Stretches::default();
         self.chunks = slots::Chunks::default();
         self.group = None;
         let Some((window, offset, within)) = self.windows.advance(number)? else { return Ok(false) };
@@ -107,16 +115,16 @@ impl Fill {
     }
 
     /// The rows in `range` of the draw of `window`, through the transforms.
-    fn transformed(&self, window: &Arc<OpenWindow>, range: Range<usize>) -> Result<Later<Outcome>> {
+    fn transformed(&self, window: &Arc<OpenWindow>, range: Range<usize>) -> Later<Outcome> {
         let part = Part::new(window, range);
-        let schema = self.shared.schema();
-        let data = Meters::time(&self.shared.meters.gather, || gather(std::slice::from_ref(&part), schema))?;
-        let drawn = &part.window.draw[part.range];
-        let (positions, weights): (Vec<Position>, Vec<f32>) =
-            drawn.iter().map(|drawn| (drawn.position, drawn.weight)).unzip();
         let (shared, epoch) = (Arc::clone(&self.shared), window.opening.epoch);
-        Ok(self.pool.run(move || {
+        self.pool.run(move || {
+            let gathering = || gather(std::slice::from_ref(&part), shared.schema());
+            let data = Meters::time(&shared.meters.gather, gathering)?;
+            let drawn = &part.window.draw[part.range];
+            let (positions, weights): (Vec<Position>, Vec<f32>) =
+                drawn.iter().map(|drawn| (drawn.position, drawn.weight)).unzip();
             Meters::time(&shared.meters.transform, || shared.finish.chain.run(data, &positions, &weights, epoch))
-        }))
+        })
     }
 }

@@ -6,6 +6,7 @@
 
 use super::{
     meters::Meters,
+    pool::Task,
     quarantine::SetAside,
     record::Entry,
     schedule::{Pass, Upcoming},
@@ -19,10 +20,15 @@ use crate::{
     ledger::{Account, Record},
     recipe::OnBad,
 };
+use crossbeam::channel::Receiver;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering},
 };
+
+/// More bytes than this are not read ahead of the open window, nor more than that itself takes, however much memory there
+/// is: nothing is won by it, and memory that was never touched costs more than what is used again.
+const MOST_AHEAD: u64 = 64 << 20;
 
 /// The blocks of a run from a place on, in the order of each domain.
 #[derive(Debug)]
@@ -30,7 +36,7 @@ pub(super) struct Intake {
     shared: Arc<Shared>,
     workers: Workers,
     lanes: Vec<Lane>,
-    /// Blocks that stay in memory after their first pass here.
+    /// Blocks that stay in memory after their first pass here, where another one is to come.
     in_memory: HashMap<u32, OpenBlock>,
 }
 
@@ -69,7 +75,14 @@ impl UnderWay {
 
 impl Intake {
     /// `starts` are the pass and the window that each domain begins with.
-    pub(super) fn new(shared: Arc<Shared>, starts: impl Iterator<Item = (Pass, u32)>, threads: usize) -> Result<Self> {
+    ///
+    /// The workers take `tasks` before blocks.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        starts: impl Iterator<Item = (Pass, u32)>,
+        tasks: &Receiver<Task>,
+        threads: usize,
+    ) -> Result<Self> {
         let lanes = shared.settings.schedules.iter().zip(starts).map(|(schedule, (pass, window))| Lane {
             upcoming: Upcoming::from(schedule.clone(), pass, window),
             pass,
@@ -78,7 +91,7 @@ impl Intake {
             told: None,
         });
         let lanes = lanes.collect();
-        Ok(Self { workers: Workers::start(&shared.work, threads)?, lanes, in_memory: HashMap::new(), shared })
+        Ok(Self { workers: Workers::start(&shared.work, tasks, threads)?, lanes, in_memory: HashMap::new(), shared })
     }
 
     /// Gives back the bytes of the window that `domain` had open.
@@ -105,8 +118,13 @@ impl Intake {
     pub(super) fn top_up(&mut self) {
         let shared = Arc::clone(&self.shared);
         loop {
-            let under_way = self.lanes.iter().flat_map(|lane| &lane.under_way).map(UnderWay::bytes);
-            let taken = under_way.sum::<u64>() + self.lanes.iter().map(|lane| lane.open_bytes).sum::<u64>();
+            let under_way = || self.lanes.iter().flat_map(|lane| &lane.under_way).map(UnderWay::bytes);
+            let (waiting, open) =
+                (under_way().sum::<u64>(), self.lanes.iter().map(|lane| lane.open_bytes).sum::<u64>());
+            if waiting >= MOST_AHEAD.max(open) && under_way().count() > 2 * shared.settings.threads {
+                return;
+            }
+            let taken = waiting.saturating_add(open);
             let ahead = |domain: usize, lane: &Lane| {
                 let rows: u64 = lane.under_way.iter().map(|next| next.rows).sum();
                 let part = shared.settings.parts.get(domain).copied().unwrap_or(1).max(1);
@@ -199,7 +217,9 @@ impl Intake {
             lane.open_bytes += decoded;
         }
         let read = self.read(pass.epoch, block, ticket, entries)?;
-        if let (true, Some(read)) = (self.shared.settings.keep_in_memory, &read) {
+        let another = pass.epoch.saturating_add(1) < self.shared.epochs.load(Ordering::Relaxed)
+            || self.shared.settings.schedules.get(domain).is_some_and(|schedule| schedule.repeats);
+        if let (true, Some(read)) = (self.shared.settings.keep_in_memory && another, &read) {
             self.in_memory.insert(block, read.clone());
         }
         Ok(read)

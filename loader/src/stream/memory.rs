@@ -14,6 +14,27 @@ const BATCHES_IN_HAND: u64 = 2;
 /// How often one row may be among the batches that are made at once.
 const MOST_OFTEN: u64 = 2;
 
+/// Batches of a window are gathered together up to so many bytes, or this part of the memory where that is less, and up to
+/// so many batches.
+const STRETCH_BYTES: u64 = 1 << 20;
+const STRETCH_PART: u64 = 128;
+const STRETCH_BATCHES: u64 = 32;
+/// How many stretches are gathered in advance, and how many may be on their way to the user besides: in the queue, about
+/// to enter it, and in his hand.
+const STRETCHES_AHEAD: u64 = 3;
+const STRETCHES_HELD: u64 = 3;
+/// A window that the recipe leaves open need not hold more than this many rows, if it has so many blocks: shuffled among
+/// 262,144 rows, which is also what Mosaic's StreamingDataset takes, and with neighbours from eight places at least.
+const ROWS_ENOUGH: u64 = 1 << 18;
+const BLOCKS_ENOUGH: u64 = 8;
+
+/// How batches are gathered: how many of a window together, and how many such stretches in advance.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gathering {
+    pub(super) batches: usize,
+    pub(super) ahead: usize,
+}
+
 /// What a stream needs, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
@@ -25,6 +46,9 @@ pub(super) struct Budget {
     /// The most that a block takes while it is read, what it decodes to included.
     reading: u64,
     batches: u64,
+    /// How many batches are gathered together, and how many such stretches in advance.
+    stretch: u64,
+    ahead: u64,
     values: u64,
     index: u64,
     plan: u64,
@@ -35,19 +59,30 @@ impl Budget {
     pub(super) fn new(recipe: &Recipe, source: &dyn Source, index: u64) -> Self {
         let plan = source.plan();
         let most = |of: &dyn Fn(&crate::Block) -> u64| plan.blocks.iter().map(of).max().unwrap_or(0);
-        let batches = u64::from(recipe.stream.prefetch) + BATCHES_IN_HAND;
+        let rows = plan.rows();
+        let memory = recipe.stream.memory.0;
         // Where a policy picks inside the step, a batch is a super-batch of candidates.
         let candidates = recipe.policy.options.get("candidates").and_then(toml::Value::as_integer).unwrap_or(0);
-        let batch_rows = u64::from(recipe.batch.size).max(u64::try_from(candidates).unwrap_or(0));
-        let rows = plan.rows();
-        let made = batch_rows.min(rows).saturating_mul(batches);
+        let batch_rows = u64::from(recipe.batch.size).max(u64::try_from(candidates).unwrap_or(0)).min(rows);
+        let decoded = plan.blocks.iter().fold(0, |sum: u64, block| sum.saturating_add(block.decoded_bytes));
+        let batch = (decoded / rows.max(1)).max(1).saturating_mul(batch_rows).max(1);
+        let stretch = (STRETCH_BYTES.min(memory / STRETCH_PART) / batch).clamp(1, STRETCH_BATCHES);
+        let (ahead, held) = match stretch {
+            // A large batch is a stretch of its own, and takes no more room than it would without.
+            1 => (1 + u64::from(batch <= memory / STRETCH_PART), 0),
+            _ => (STRETCHES_AHEAD, STRETCHES_HELD),
+        };
+        let batches = u64::from(recipe.stream.prefetch) + BATCHES_IN_HAND + stretch * (ahead - 1 + held);
+        let made = batch_rows.saturating_mul(batches);
         Self {
-            budget: recipe.stream.memory.0,
+            budget: memory,
             rows,
             blocks: plan.blocks.len() as u64,
             largest: most(&|block| block.decoded_bytes),
             reading: most(&|block| block.decoded_bytes.saturating_add(block.working_bytes)),
             batches: largest_rows(plan, made),
+            stretch,
+            ahead,
             values: rows.saturating_mul(VALUE_BYTES),
             index,
             plan: held_by(plan).saturating_add(source.held_bytes()),
@@ -60,11 +95,18 @@ impl Budget {
         self.budget.saturating_sub(beside)
     }
 
-    /// As many blocks as half of what is left for blocks holds: the other half is for those on their way.
+    /// How batches are gathered. It follows from the recipe and the plan, and decides nothing of what is emitted.
+    pub(super) const fn gathering(&self) -> Gathering {
+        Gathering { batches: self.stretch as usize, ahead: self.ahead as usize }
+    }
+
+    /// As many blocks as half of what is left for blocks holds, since the other half is for those on their way; but no
+    /// more than are enough to shuffle well, however much memory there is: a first batch waits for a whole window.
     pub(super) fn window(&self) -> u32 {
         let budget = self.for_blocks();
         let fit = (budget.saturating_sub(self.reading).min(budget / 2) / self.largest.max(1)).max(1);
-        u32::try_from(fit.min(self.blocks.max(1))).unwrap_or(u32::MAX)
+        let enough = (ROWS_ENOUGH.saturating_mul(self.blocks)).div_ceil(self.rows.max(1)).max(BLOCKS_ENOUGH);
+        u32::try_from(fit.min(enough).min(self.blocks.max(1))).unwrap_or(u32::MAX)
     }
 
     /// The bytes to spare beside windows of so many blocks, one for each domain, that take `open` bytes together at most.

@@ -55,9 +55,9 @@ pub struct Timings {
     pub clean: Duration,
     /// Assembling: remembering duplicates, values, targets, draws.
     pub draw: Duration,
-    /// Assembling: gathering the rows of batches.
+    /// Workers: gathering the rows of batches.
     pub gather: Duration,
-    /// Transforming gathered rows, and laying them out.
+    /// Workers: transforming gathered rows, and laying them out.
     pub transform: Duration,
     /// Assembling: waiting for blocks. Much of it says that reading or cleaning is the bottleneck.
     pub wait_blocks: Duration,

@@ -1,7 +1,8 @@
 //! How samples flow: the room that composes the others.
 //!
 //! Tickets go to workers, which read, verify, decode and judge blocks in any order; one sequencer takes the blocks in
-//! order, opens windows, lets the feedback in, draws and fills batches; a bounded queue hands them over. What is
+//! order, opens windows, lets the feedback in, draws and fills batches, whose rows the workers gather; a bounded queue hands
+//! them over. What is
 //! emitted is a pure function of data, recipe, seed and feedback, whatever the threads do.
 
 mod assemble;
@@ -72,7 +73,7 @@ use ranks::Spare;
 use record::{Entry, Recorder};
 use shared::{Item, Mark, Shared, lock};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
@@ -90,7 +91,9 @@ pub struct Stream {
     folder: Option<PathBuf>,
     /// The sequencer, until the first batch is asked for; then it has a thread of its own.
     idle: Option<Box<Assembler>>,
-    queue: Option<Receiver<Result<Item>>>,
+    queue: Option<Receiver<Vec<Result<Item>>>>,
+    /// What came through the queue and is not handed over yet.
+    arrived: VecDeque<Result<Item>>,
     recorder: Option<Recorder>,
     quarantine: Option<Quarantine>,
     /// The ledger's head when the window that the stream stands in had been written down.
@@ -280,17 +283,27 @@ impl Stream {
 
     fn start(&mut self) -> Result<()> {
         let Some(mut assembler) = self.idle.take() else { return Ok(()) };
-        let (sender, receiver) = bounded(self.recipe.stream.prefetch as usize);
+        let together = self.shared.settings.stretch;
+        let (sender, receiver) = bounded((self.recipe.stream.prefetch as usize).div_ceil(together));
         let meters = Arc::clone(&self.shared.meters);
         let run = move || {
-            while let Some(item) = assembler.next().transpose() {
-                let failed = item.is_err();
-                let sent = Meters::time(&meters.wait_consumer, || sender.send(item).is_ok());
-                if failed || !sent {
+            loop {
+                // Batches that are there already cross to the user's thread together: to wake it costs more than to
+                // make one. Nothing is held back while the sequencer waits, be it for a report on one of them.
+                let (mut items, mut failed, mut ended) = (Vec::with_capacity(together), false, false);
+                while items.is_empty() || (items.len() < together && !failed && assembler.at_hand()) {
+                    let Some(item) = assembler.next().transpose() else {
+                        ended = true;
+                        break;
+                    };
+                    failed = item.is_err();
+                    items.push(item);
+                }
+                let sent = items.is_empty() || Meters::time(&meters.wait_consumer, || sender.send(items).is_ok());
+                if ended || failed || !sent {
                     return (assembler, failed);
                 }
             }
-            (assembler, false)
         };
         let thread = std::thread::Builder::new().name("arable-sequencer".into()).spawn(run);
         self.thread = Some(thread.map_err(Error::io("start", "the sequencer's thread"))?);
@@ -438,19 +451,23 @@ impl Iterator for Stream {
         }
         loop {
             let Some(queue) = &self.queue else { return if self.ended { self.padding() } else { None } };
-            match queue.recv() {
-                Ok(Ok(item)) => match self.hand_over(item) {
-                    Ok(None) => {}
+            match self.arrived.pop_front() {
+                Some(Ok(item)) => match self.hand_over(item) {
+                    Ok(None) => continue,
                     Ok(Some(batch)) => return Some(Ok(batch)),
                     Err(fault) => {
                         self.queue = None;
                         return Some(Err(fault));
                     }
                 },
-                Ok(Err(fault)) => {
+                Some(Err(fault)) => {
                     self.queue = None;
                     return Some(Err(fault));
                 }
+                None => {}
+            }
+            match queue.recv() {
+                Ok(items) => self.arrived.extend(items),
                 Err(_) => {
                     self.queue = None;
                     self.ended = true;

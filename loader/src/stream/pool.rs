@@ -1,56 +1,39 @@
-//! A few threads that work for the sequencer: whoever asked waits for his own result, so that nothing depends on which
+//! Tasks for the workers from the sequencer: whoever asked waits for his own result, so that nothing depends on which
 //! thread was faster.
+//!
+//! A stream has one set of threads (`workers`), which takes tasks before blocks: what the consumer waits for comes first.
 
 use crate::{Error, Result};
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
-use std::thread::JoinHandle;
 
-type Task = Box<dyn FnOnce() + Send>;
+/// Something to be done by a thread.
+pub(super) type Task = Box<dyn FnOnce() + Send>;
 
-/// Threads that take tasks in the order in which they come.
+/// Hands tasks to the workers, who take them in the order in which they come.
 pub(super) struct Pool {
-    tasks: Option<Sender<Task>>,
-    threads: Vec<JoinHandle<()>>,
+    tasks: Sender<Task>,
 }
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("threads", &self.threads.len()).finish_non_exhaustive()
+        f.debug_struct("Pool").field("waiting", &self.tasks.len()).finish_non_exhaustive()
     }
 }
 
 impl Pool {
-    /// A pool of `threads` threads; with 0, tasks are done by who asks.
-    pub(super) fn start(threads: usize) -> Result<Self> {
-        let (tasks, inbox) = unbounded::<Task>();
-        let spawn = |index: usize| {
-            let inbox = inbox.clone();
-            std::thread::Builder::new()
-                .name(format!("arable-transform-{index}"))
-                .spawn(move || inbox.into_iter().for_each(|task| task()))
-                .map_err(Error::io("start", format!("transform thread {index}")))
-        };
-        let threads: Vec<JoinHandle<()>> = (0..threads).map(spawn).collect::<Result<_>>()?;
-        Ok(Self { tasks: (!threads.is_empty()).then_some(tasks), threads })
+    /// A pool, and where the threads that work for it take their tasks from.
+    pub(super) fn new() -> (Self, Receiver<Task>) {
+        let (tasks, inbox) = unbounded();
+        (Self { tasks }, inbox)
     }
 
-    /// Does `work`, here or on a thread.
+    /// Has `work` done. It must not wait for another task: there may be a single thread.
     pub(super) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Later<T> {
-        let Some(tasks) = &self.tasks else { return Later::Now(work()) };
         let (sender, receiver) = bounded(1);
         // Nobody may want the result any more: then there is nobody to tell.
         let task = move || drop(sender.send(work()));
-        drop(tasks.send(Box::new(task)));
+        drop(self.tasks.send(Box::new(task)));
         Later::Then(receiver)
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        self.tasks = None;
-        for thread in self.threads.drain(..) {
-            drop(thread.join());
-        }
     }
 }
 
@@ -66,9 +49,9 @@ impl<T> Later<T> {
     pub(super) fn wait(self) -> Result<T> {
         match self {
             Self::Now(result) => result,
-            Self::Then(receiver) => receiver
-                .recv()
-                .unwrap_or_else(|_| Err(Error::State("a transform's thread ended before its work".into()))),
+            Self::Then(receiver) => {
+                receiver.recv().unwrap_or_else(|_| Err(Error::State("a worker's thread ended before its task".into())))
+            }
         }
     }
 }

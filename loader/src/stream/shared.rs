@@ -44,17 +44,34 @@ pub(super) struct Settings {
     pub(super) plan_order: bool,
     pub(super) batch_size: usize,
     pub(super) drop_last: bool,
+    pub(super) prefetch: u64,
     pub(super) feedback_lag: u64,
     pub(super) on_bad_block: OnBad,
     pub(super) on_bad_row: OnBad,
     pub(super) rank: u64,
     pub(super) world: u64,
-    /// Threads of the workers, and of the transforms.
+    /// How many batches of a window are gathered together, and how many such stretches in advance.
+    pub(super) stretch: usize,
+    pub(super) stretches_ahead: usize,
+    /// Threads of the workers.
     pub(super) threads: usize,
     /// Decoded bytes that blocks may take together, open or on their way.
     pub(super) budget: u64,
     /// Whether the whole dataset fits beside all that, so that later passes need not read it again.
     pub(super) keep_in_memory: bool,
+}
+
+impl Settings {
+    /// Batches below this one are in the user's hands when a window opens whose first row goes to batch `first`: all of
+    /// this rank's but the last `prefetch` ones before it.
+    ///
+    /// Within a window the sequencer runs ahead as it likes. Were it to do so between windows, which reports a window sees
+    /// would depend on time even where every batch is reported at once, though no draw of a policy that acts on them.
+    pub(super) fn handed_out_before(&self, first: u64) -> u64 {
+        let last = first.checked_sub(1).map(|last| last - last.min((last + self.world - self.rank) % self.world));
+        let taken = last.filter(|last| last % self.world == self.rank);
+        taken.and_then(|last| last.checked_sub(self.prefetch * self.world)).map_or(0, |taken| taken + 1)
+    }
 }
 
 /// What the sequencer shares with the handle that the user holds.

@@ -12,8 +12,8 @@ use arrow::{
     },
     compute::interleave,
     datatypes::{
-        BinaryType, BinaryViewType, ByteArrayType, ByteViewType, DataType, LargeBinaryType, LargeUtf8Type, SchemaRef,
-        StringViewType, Utf8Type,
+        ArrowNativeType, BinaryType, BinaryViewType, ByteArrayType, ByteViewType, DataType, LargeBinaryType,
+        LargeUtf8Type, SchemaRef, StringViewType, Utf8Type,
     },
     error::ArrowError,
 };
@@ -132,9 +132,16 @@ impl Part {
 pub(super) fn gather(parts: &[Part], schema: &SchemaRef) -> Result<RecordBatch> {
     let mut sources: Vec<&RecordBatch> = Vec::new();
     let mut places = Vec::with_capacity(parts.iter().map(|part| part.range.len()).sum());
+    let mut before: Option<(&Arc<OpenWindow>, usize)> = None;
     for part in parts {
-        let first = sources.len();
-        sources.extend(&part.window.data);
+        let first = match before {
+            Some((window, first)) if Arc::ptr_eq(window, &part.window) => first,
+            _ => {
+                sources.extend(&part.window.data);
+                sources.len() - part.window.data.len()
+            }
+        };
+        before = Some((&part.window, first));
         places.extend(
             part.window.places[part.range.clone()].iter().map(|&(slot, row)| (first + slot as usize, row as usize)),
         );
@@ -191,6 +198,9 @@ fn written_out<T: ByteArrayType, V: ByteViewType<Native = T::Native>>(
     let texts = texts.collect::<Result<Vec<_>, _>>()?;
     let picked: Vec<Option<&T::Native>> = places.iter().map(|&(column, row)| texts[column].get(row)).collect();
     let bytes = picked.iter().flatten().map(|value| AsRef::<[u8]>::as_ref(*value).len()).sum();
+    if T::Offset::from_usize(bytes).is_none() {
+        return Err(ArrowError::OffsetOverflowError(bytes));
+    }
     let mut builder = GenericByteBuilder::<T>::with_capacity(picked.len(), bytes);
     for value in picked {
         builder.append_option(value);

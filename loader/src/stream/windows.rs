@@ -8,6 +8,7 @@ use super::{
     intake::Intake,
     meters::Meters,
     picking,
+    pool::Task,
     record::Entry,
     schedule::Pass,
     shared::{Again, Shared, Start, lock},
@@ -19,6 +20,7 @@ use crate::{
     sample,
     value::{MixtureOpening, Parameters, Reshare, Table, WindowRows, inbox::Wait},
 };
+use crossbeam::channel::Receiver;
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
@@ -50,7 +52,7 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    pub(super) fn new(shared: Arc<Shared>, start: Start, threads: usize) -> Result<Self> {
+    pub(super) fn new(shared: Arc<Shared>, start: Start, tasks: &Receiver<Task>, threads: usize) -> Result<Self> {
         let (epoch, next) = start.again.map_or((0, 0), |again| (again.epoch, again.window));
         let settings = &shared.settings;
         if start.standings.len() != settings.schedules.len() {
@@ -59,7 +61,7 @@ impl Windows {
         }
         let starts = start.standings.iter().map(|standing| (Pass { epoch, number: standing.pass }, standing.window));
         Ok(Self {
-            intake: Intake::new(Arc::clone(&shared), starts, threads)?,
+            intake: Intake::new(Arc::clone(&shared), starts, tasks, threads)?,
             domains: Domains::new(settings, epoch, &start.standings),
             epoch,
             next,
@@ -210,10 +212,12 @@ impl Windows {
         let watermark = first_batch.saturating_sub(self.shared.settings.feedback_lag);
         let wait = if self.shared.policy.reads_signals() { Wait::ForAll } else { Wait::No };
         self.intake.top_up();
+        let handed_out = self.shared.settings.handed_out_before(first_batch);
+        let meters = Arc::clone(&self.shared.meters);
+        Meters::time(&meters.wait_consumer, || self.shared.inbox.wait_until_handed_out(handed_out));
         if wait == Wait::No {
             self.shared.inbox.give_up_before(watermark.saturating_sub(MOST_HELD));
         }
-        let meters = Arc::clone(&self.shared.meters);
         let reports = Meters::time(&meters.wait_feedback, || self.shared.inbox.peek_before(watermark, wait));
         self.apply(&reports)?;
         Ok(reports)

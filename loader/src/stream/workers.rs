@@ -1,17 +1,18 @@
-//! Workers: read, verify, decode and judge blocks in any order, and hand them over as they are asked for.
+//! Workers: read, verify, decode and judge blocks in any order, and hand them over as they are asked for; between blocks
+//! they do what the sequencer has to be done (`pool`), which comes first.
 //!
 //! A ticket goes to the workers once what it needs is on this machine ([`Source::fetch`]), so that none of them waits for
 //! a network. It takes its decoded size from a byte budget when it is issued (`intake`). The ticket that the consumer waits
 //! for is always issued, so that the reorder ring cannot deadlock however small the budget is.
 
-use super::{classes, meters::Meters, split::Parting, visits::Kept};
+use super::{classes, meters::Meters, pool::Task, split::Parting, visits::Kept};
 use crate::{
     Error, Hash, Result,
     clean::{Cleaner, Judged},
     source::{BadRow, Ready, Request, Source},
 };
 use arrow::record_batch::RecordBatch;
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, Sender, never, select_biased, unbounded};
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -84,18 +85,28 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Starts `threads` workers.
-    pub(super) fn start(work: &Arc<Work>, threads: usize) -> Result<Self> {
+    /// Starts `threads` workers, which take `tasks` before tickets.
+    pub(super) fn start(work: &Arc<Work>, tasks: &Receiver<Task>, threads: usize) -> Result<Self> {
         let (tickets, inbox) = unbounded::<(u64, Ticket)>();
         let (outbox, results) = unbounded();
         let spawn = |index: usize| {
             let (work, inbox, outbox) = (Arc::clone(work), inbox.clone(), outbox.clone());
+            let mut tasks = tasks.clone();
             std::thread::Builder::new()
                 .name(format!("arable-worker-{index}"))
                 .spawn(move || {
-                    for (number, ticket) in inbox {
-                        if outbox.send((number, work.run(&ticket))).is_err() {
-                            return;
+                    loop {
+                        select_biased! {
+                            recv(tasks) -> task => match task {
+                                Ok(task) => task(),
+                                Err(_) => tasks = never(),
+                            },
+                            recv(inbox) -> ticket => {
+                                let Ok((number, ticket)) = ticket else { return };
+                                if outbox.send((number, work.run(&ticket))).is_err() {
+                                    return;
+                                }
+                            }
                         }
                     }
                 })
@@ -153,6 +164,8 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         self.tickets = None;
+        // Tickets that still wait are not worth reading: whoever finds nobody to give a block to ends.
+        self.results = never();
         for thread in self.threads.drain(..) {
             // A worker's panics are caught where they happen; there is nothing to say here.
             drop(thread.join());

@@ -179,6 +179,14 @@ impl Inbox {
         }
     }
 
+    /// Waits until all batches below `batch` have been handed out, or the inbox is [closed](Self::close).
+    pub fn wait_until_handed_out(&self, batch: u64) {
+        let mut state = self.lock();
+        while state.next() < batch && !state.closed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// The first batch that a blocked [`take_before`](Self::take_before) lacks: a trainer that holds its report back,
     /// say to read a device seldom, must bring it now.
     #[must_use]
@@ -387,6 +395,23 @@ mod tests {
         inbox.submit(report(2)).unwrap();
         assert_eq!(numbers(&inbox.take_before(3, Wait::No)), [2]);
         assert_eq!(numbers(&inbox.take_before(9, Wait::No)), [3]);
+    }
+
+    #[test]
+    fn who_waits_for_a_batch_to_be_handed_out_goes_on_with_it_and_not_before() {
+        let inbox = inbox(2, FOREVER);
+        inbox.wait_until_handed_out(2);
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                inbox.wait_until_handed_out(4);
+                inbox.lock().next()
+            });
+            (2..4).for_each(|batch| inbox.register(batch).unwrap());
+            assert_eq!(waiter.join().unwrap(), 4);
+            let waiter = scope.spawn(|| inbox.wait_until_handed_out(100));
+            inbox.close();
+            waiter.join().unwrap();
+        });
     }
 
     #[test]

@@ -3,17 +3,22 @@
 
 use super::{
     super::{Failure, conform, files::Opened, shielded},
+    buffers::Buffers,
     footer::{self, Footer},
     pages::{self, Claims, Pages},
+    reader::Group,
 };
 use crate::{Hash, Keep, Result};
 use ::parquet::{
     arrow::{
         ProjectionMask,
         arrow_reader::{
-            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+            RowSelection, RowSelector,
         },
+        parquet_to_arrow_field_levels,
     },
+    basic::Compression,
     errors::ParquetError,
     file::{
         metadata::RowGroupMetaData,
@@ -38,6 +43,8 @@ pub(super) struct Chunks {
 
 #[derive(Clone, Debug)]
 struct Chunk {
+    leaf: usize,
+    compression: Compression,
     start: u64,
     bytes: Bytes,
     claims: Claims,
@@ -58,7 +65,12 @@ pub(super) struct Wanted<'a> {
 
 impl Chunks {
     /// Reads the chunks of `leaves`; those that adjoin, in one go.
-    pub(super) fn read(file: &mut Opened, group: &RowGroupMetaData, leaves: &[usize]) -> Result<Self> {
+    pub(super) fn read(
+        file: &mut Opened,
+        group: &RowGroupMetaData,
+        leaves: &[usize],
+        buffers: &Buffers,
+    ) -> Result<Self> {
         let mut wanted: Vec<(usize, Range<u64>)> =
             leaves.iter().map(|leaf| (*leaf, footer::chunk_range(group.column(*leaf)).unwrap_or_default())).collect();
         wanted.sort_by_key(|(_, range)| range.start);
@@ -67,7 +79,10 @@ impl Chunks {
         let mut chunks = Vec::with_capacity(wanted.len());
         for run in wanted.chunk_by(|(_, a), (_, b)| a.end == b.start) {
             let (Some((_, first)), Some((_, last))) = (run.first(), run.last()) else { continue };
-            let bytes = Bytes::from(file.read(first.start, last.end - first.start)?);
+            let length = last.end - first.start;
+            let mut buffer = buffers.take(usize::try_from(length).unwrap_or_default().min(file.size()));
+            file.read_into(first.start, length, &mut buffer.bytes)?;
+            let bytes = buffer.freeze();
             for (leaf, range) in run {
                 // Both ends lie within what was just read into memory.
                 let within = (range.start - first.start) as usize..(range.end - first.start) as usize;
@@ -76,6 +91,8 @@ impl Chunks {
                 chunks.push((
                     *leaf,
                     Chunk {
+                        leaf: *leaf,
+                        compression: chunk.compression(),
                         start: range.start,
                         bytes: bytes.slice(within),
                         claims: Claims {
@@ -101,7 +118,11 @@ impl Chunks {
         self.chunks.iter().try_fold(Pages::default(), |worst, chunk| {
             let pages = pages::check(&chunk.bytes, chunk.claims)
                 .map_err(|what| Failure { column: Some(chunk.column.clone()), what })?;
-            Ok(Pages { longest: worst.longest.max(pages.longest), prefixes: worst.prefixes | pages.prefixes })
+            Ok(Pages {
+                longest: worst.longest.max(pages.longest),
+                prefixes: worst.prefixes | pages.prefixes,
+                second: worst.second | pages.second,
+            })
         })
     }
 }
@@ -148,6 +169,7 @@ pub(super) fn decode(
     mask: &ProjectionMask,
     chunks: Chunks,
     wanted: &Wanted<'_>,
+    buffers: &Buffers,
 ) -> Result<RecordBatch, Failure> {
     let rows = wanted.keep.map_or(wanted.rows, Keep::count) as usize;
     if chunks.chunks.is_empty() || rows == 0 {
@@ -163,13 +185,28 @@ pub(super) fn decode(
     };
     let batch = shielded(|| {
         let selection = selection(wanted);
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, metadata.clone())
-            .with_row_groups(vec![wanted.group])
-            .with_projection(mask.clone())
-            .with_row_selection(selection)
-            .with_batch_size(step)
-            .build()
-            .map_err(|error| error.to_string())?;
+        let own = !pages.second && chunks.chunks.iter().all(|chunk| Group::reads(chunk.compression));
+        let reader = if own {
+            let schema = metadata.metadata().file_metadata().schema_descr();
+            let levels = parquet_to_arrow_field_levels(schema, mask.clone(), Some(metadata.schema().fields()));
+            let group = Group {
+                metadata: Arc::clone(metadata.metadata()),
+                group: wanted.group,
+                chunks: chunks.chunks.into_iter().map(|chunk| (chunk.leaf, chunk.bytes)).collect(),
+                buffers: buffers.clone(),
+            };
+            levels.and_then(|levels| {
+                ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, step, Some(selection))
+            })
+        } else {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, metadata.clone())
+                .with_row_groups(vec![wanted.group])
+                .with_projection(mask.clone())
+                .with_row_selection(selection)
+                .with_batch_size(step)
+                .build()
+        };
+        let reader = reader.map_err(|error| error.to_string())?;
         let mut batches = Vec::new();
         let mut text = 0_u64;
         for batch in reader {

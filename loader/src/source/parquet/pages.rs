@@ -10,6 +10,8 @@ pub(super) struct Pages {
     pub(super) longest: u64,
     /// Whether values are stored as prefixes of others, so that a few bytes may stand for a value as long as a page.
     pub(super) prefixes: bool,
+    /// Whether there are data pages of the second version.
+    pub(super) second: bool,
 }
 
 /// What the footer claims of a column chunk.
@@ -21,21 +23,62 @@ pub(super) struct Claims {
     pub(super) uncompressed: u64,
 }
 
-const DATA: i64 = 0;
-const DICTIONARY: i64 = 2;
+pub(super) const DATA: i64 = 0;
+pub(super) const DICTIONARY: i64 = 2;
 const DATA_V2: i64 = 3;
 /// `Encoding::DELTA_BYTE_ARRAY`.
 const PREFIXES: i64 = 7;
 
-/// One page's header, as far as it is checked.
-#[derive(Clone, Copy, Debug, Default)]
-struct Header {
-    kind: i64,
-    uncompressed: i64,
-    compressed: i64,
-    values: i64,
-    dictionary_values: i64,
+/// One page's header, as far as it is checked or needed to read it. What it lacks is -1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub(super) kind: i64,
+    pub(super) uncompressed: i64,
+    pub(super) compressed: i64,
+    pub(super) values: i64,
+    pub(super) encoding: i64,
+    pub(super) definition_levels: i64,
+    pub(super) repetition_levels: i64,
+    pub(super) dictionary_values: i64,
+    pub(super) dictionary_encoding: i64,
     values_v2: i64,
+    encoding_v2: i64,
+}
+
+/// The page header at the beginning of `bytes`, and its length.
+pub(super) fn header(bytes: &[u8]) -> Result<(Header, usize), String> {
+    let mut header = Header {
+        kind: -1,
+        uncompressed: -1,
+        compressed: -1,
+        values: -1,
+        encoding: -1,
+        definition_levels: -1,
+        repetition_levels: -1,
+        dictionary_values: -1,
+        dictionary_encoding: -1,
+        values_v2: -1,
+        encoding_v2: -1,
+    };
+    let length = thrift::walk(bytes, thrift::PAGE_HEADER, &mut |event| {
+        let (field, value) = match event {
+            Event::Int([1], value) => (&mut header.kind, value),
+            Event::Int([2], value) => (&mut header.uncompressed, value),
+            Event::Int([3], value) => (&mut header.compressed, value),
+            Event::Int([5, 1], value) => (&mut header.values, value),
+            Event::Int([5, 2], value) => (&mut header.encoding, value),
+            Event::Int([5, 3], value) => (&mut header.definition_levels, value),
+            Event::Int([5, 4], value) => (&mut header.repetition_levels, value),
+            Event::Int([7, 1], value) => (&mut header.dictionary_values, value),
+            Event::Int([7, 2], value) => (&mut header.dictionary_encoding, value),
+            Event::Int([8, 1], value) => (&mut header.values_v2, value),
+            Event::Int([8, 4], value) => (&mut header.encoding_v2, value),
+            _ => return Ok(()),
+        };
+        *field = value;
+        Ok(())
+    })?;
+    Ok((header, length))
 }
 
 /// Walks the page headers of `chunk`.
@@ -44,21 +87,10 @@ pub(super) fn check(chunk: &[u8], claims: Claims) -> Result<Pages, String> {
     let mut values = 0_u64;
     let mut pages = Pages::default();
     while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
-        let mut header = Header { kind: -1, ..Header::default() };
-        let length = thrift::walk(rest, thrift::PAGE_HEADER, &mut |event| {
-            match event {
-                Event::Int([1], value) => header.kind = value,
-                Event::Int([2], value) => header.uncompressed = value,
-                Event::Int([3], value) => header.compressed = value,
-                Event::Int([5, 1], value) => header.values = value,
-                Event::Int([5, 2] | [8, 4], value) => pages.prefixes |= value == PREFIXES,
-                Event::Int([7, 1], value) => header.dictionary_values = value,
-                Event::Int([8, 1], value) => header.values_v2 = value,
-                _ => {}
-            }
-            Ok(())
-        });
-        let length = length.map_err(|what| format!("the page header at its byte {at} is damaged: {what}"))?;
+        let (header, length) =
+            header(rest).map_err(|what| format!("the page header at its byte {at} is damaged: {what}"))?;
+        pages.prefixes |= [header.encoding, header.encoding_v2].contains(&PREFIXES);
+        pages.second |= header.kind == DATA_V2;
         let wrong = |what: String| format!("the page at its byte {at} {what}");
         let left = rest.len() - length;
         let compressed = usize::try_from(header.compressed).ok().filter(|size| *size <= left);
@@ -104,7 +136,10 @@ mod tests {
     #[test]
     fn pages_that_agree_with_the_footer_pass() {
         let chunk = [page(3, 9), page(4, 11)].concat();
-        assert_eq!(check(&chunk, Claims { values: 7, uncompressed: 50 }), Ok(Pages { longest: 11, prefixes: false }));
+        assert_eq!(
+            check(&chunk, Claims { values: 7, uncompressed: 50 }),
+            Ok(Pages { longest: 11, ..Pages::default() })
+        );
         assert_eq!(check(&[], Claims { values: 0, uncompressed: 0 }), Ok(Pages::default()));
     }
 

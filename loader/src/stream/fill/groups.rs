@@ -83,7 +83,7 @@ impl Fill {
             .clone()
             .step_by(size)
             .map(|start| self.transformed(&cursor.window, start..(start + size).min(range.end)))
-            .collect::<Result<_>>()?;
+            .collect();
         let (mut data, mut places, mut bad) = (Vec::new(), vec![None; length], HashMap::new());
         let mut lengths = vec![0; length];
         for (chunk, later) in chunks.into_iter().enumerate() {

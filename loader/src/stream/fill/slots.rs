@@ -138,7 +138,7 @@ impl Fill {
         }
         while self.chunks.under_way.len() <= self.shared.settings.threads && self.chunks.end < rows {
             let (start, end) = (self.chunks.end, (self.chunks.end + CHUNK).min(rows));
-            let later = self.transformed(&window, start..end)?;
+            let later = self.transformed(&window, start..end);
             self.chunks.under_way.push_back((start, later));
             self.chunks.end = end;
         }
