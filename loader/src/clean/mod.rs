@@ -58,4 +58,6 @@ pub use survey::{Sketch, Survey};
 pub use texts::Texts;
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod twins_tests;
