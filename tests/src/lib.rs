@@ -7,6 +7,7 @@ pub mod detection;
 mod http_server;
 pub mod main_text;
 mod mixed;
+pub mod near_duplicates;
 mod process;
 pub mod scores;
 mod store_server;

@@ -142,7 +142,7 @@ impl Operator for Decontaminate {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn options(&self) -> String {

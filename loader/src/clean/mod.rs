@@ -10,6 +10,7 @@
 
 mod action;
 mod cleaner;
+mod conformance;
 mod content;
 mod decodable;
 mod decontaminate;
@@ -29,6 +30,7 @@ mod near_duplicate;
 mod operator;
 mod paragraph_duplicate;
 mod pixels;
+mod predicate;
 mod range;
 mod rows;
 mod score;
@@ -45,6 +47,7 @@ mod unicode;
 
 pub use action::{Action, margin, weight_factor};
 pub use cleaner::{Cleaner, Parts, Surveys};
+pub use conformance::broken_promises;
 pub use content::{content_bytes, content_keys};
 pub use findings::Findings;
 pub use judged::{Border, Cuts, Judged, Settled};
@@ -52,10 +55,13 @@ pub use memory::Memory;
 pub use operator::{Bound, Operator, Rule};
 pub use rows::{Analysis, Rows};
 pub use score::QualityModel;
+pub use shingles::shingles;
 pub use spans::{Lines, Spans};
 pub use spec::{Datasets, OperatorSpec};
 pub use survey::{Sketch, Survey};
 pub use texts::Texts;
 
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod twins_tests;

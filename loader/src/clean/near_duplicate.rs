@@ -111,7 +111,7 @@ impl Matcher for NearDuplicate {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn options(&self) -> String {

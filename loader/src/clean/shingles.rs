@@ -6,6 +6,10 @@
 
 mod simplify;
 
+use super::text::{
+    special_cases::SpecialCases,
+    words::{Word, words},
+};
 use serde::Deserialize;
 use sha1_smol::Sha1;
 use simplify::simplify;
@@ -47,13 +51,16 @@ pub(super) struct Shingler {
     row: String,
     /// Where the last n tokens begin in `row`, in a ring.
     starts: Vec<usize>,
+    /// The words of one run.
+    cut: Vec<Word>,
 }
 
 impl Shingler {
     /// Shingles of `n` tokens, at least 1.
     pub(super) fn new(tokens: Tokens, n: usize, hash: ShingleHash) -> Self {
         let starts = vec![0; n.max(1)];
-        Self { tokens, n: n.max(1), hash, lower: String::new(), simple: String::new(), row: String::new(), starts }
+        let (lower, simple, row) = Default::default();
+        Self { tokens, n: n.max(1), hash, lower, simple, row, starts, cut: Vec::new() }
     }
 
     /// Calls `seen` with each shingle of `text` and its hash, in order, and returns how many tokens there are: with
@@ -78,7 +85,20 @@ impl Shingler {
             }
         };
         match self.tokens {
-            Tokens::Words | Tokens::Whitespace => self.simple.split_whitespace().for_each(token),
+            Tokens::Whitespace => self.simple.split_whitespace().for_each(token),
+            Tokens::Words => {
+                let rules = SpecialCases::table();
+                for run in self.simple.split_whitespace() {
+                    // Of a run of small letters no affix rule takes anything; few are special cases.
+                    if run.bytes().all(|byte| byte.is_ascii_lowercase()) && !rules.may_split(run) {
+                        token(run);
+                    } else {
+                        self.cut.clear();
+                        words(run, &mut self.cut);
+                        self.cut.iter().for_each(|word| token(word.of(run)));
+                    }
+                }
+            }
             Tokens::Chars => {
                 let mut buffer = [0; 4];
                 self.simple.chars().for_each(|c| token(c.encode_utf8(&mut buffer)));
@@ -86,6 +106,16 @@ impl Shingler {
         }
         count
     }
+}
+
+/// The shingles of `text` as `near_duplicate` takes them with its defaults but `n`: n-grams of English words of the
+/// simplified text, as the XXH64 of each, in order and with repetitions. Two texts' Jaccard similarity is that of the
+/// sets. A text of fewer than `n` words has none; `n` of 0 is taken for 1.
+#[must_use]
+pub fn shingles(text: &str, n: usize) -> Vec<u64> {
+    let mut all = Vec::new();
+    Shingler::new(Tokens::Words, n, ShingleHash::Xxh64).for_each(text, |_, hash| all.push(hash));
+    all
 }
 
 impl ShingleHash {

@@ -6,7 +6,7 @@ use super::{
     action::DEFAULT_FLOOR,
     decodable, decontaminate, exact_duplicate, html, image_duplicate, image_quality, image_size,
     matcher::Matcher,
-    missing, near_duplicate, paragraph_duplicate, range,
+    missing, near_duplicate, paragraph_duplicate, predicate, range,
     score::{dsir, quality},
     table::{category, dependency, outlier, schema, unique},
     text::{
@@ -119,6 +119,7 @@ const OPERATORS: &[(&str, Build)] = &[
     (image_quality::LOW_INFORMATION, image_quality::build_low_information),
     (near_duplicate::NAME, near_duplicate::build),
     (paragraph_duplicate::NAME, paragraph_duplicate::build),
+    (predicate::NAME, predicate::build),
     (quality::NAME, quality::build),
     (range::NAME, range::build),
     (schema::NAME, schema::build),

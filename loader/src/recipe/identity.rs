@@ -2,7 +2,10 @@
 //!
 //! Where the data lie and how fast they flow is not in it: the same stream may be read elsewhere, by more threads.
 
-use super::{Dataset, Exhausted, OnBad, Recipe, read::PATH_OPTIONS};
+use super::{
+    Dataset, Exhausted, OnBad, Recipe,
+    read::{OPERATORS_PATHS, PATH_OPTIONS},
+};
 use crate::Hash;
 use toml::{Table, Value};
 
@@ -12,7 +15,7 @@ impl Recipe {
     ///
     /// In it: seed, format, columns, label, the domains with names and shares, the split, the cleaning operators in order, the policy, batch size, `drop_last`, the
     /// window, `feedback_lag`, and what is done about bad blocks and rows. The order of keys within a table is not.
-    /// Nor are URLs and paths (a policy's `trusted` and `reference` count as given or not; what they hold must be
+    /// Nor are URLs and paths (a policy's `trusted` and `reference`, and what operators name, count as given or not; what they hold must be
     /// hashed by who reads it), epochs, `epoch_batches`, memory, threads, prefetch,
     /// cache, retries, rank and world.
     #[must_use]
@@ -44,7 +47,15 @@ impl Recipe {
         digest.number(self.clean.len() as u64);
         for operator in &self.clean {
             digest.text(&operator.op);
-            digest.table(&operator.options);
+            let mut options = operator.options.clone();
+            for (_, option, _) in OPERATORS_PATHS.iter().filter(|(op, _, _)| *op == operator.op) {
+                match options.get_mut(*option) {
+                    Some(path @ Value::String(_)) => *path = Value::Boolean(true),
+                    Some(Value::Array(paths)) => paths.iter_mut().for_each(|path| *path = Value::Boolean(true)),
+                    _ => {}
+                }
+            }
+            digest.table(&options);
         }
         digest.text(&self.policy.name);
         let mut options = self.policy.options.clone();

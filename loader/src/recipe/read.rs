@@ -80,6 +80,22 @@ impl Recipe {
         if let Some(cache) = self.stream.cache.as_mut().filter(|cache| *cache != "off") {
             *cache = resolve_path(folder, cache);
         }
+        for operator in &mut self.clean {
+            for (op, option, resolve) in OPERATORS_PATHS {
+                if operator.op == *op {
+                    let named = operator.options.get_mut(*option);
+                    let (one, many) = match named {
+                        Some(Value::Array(many)) => (None, Some(many)),
+                        named => (named, None),
+                    };
+                    for path in one.into_iter().chain(many.into_iter().flatten()) {
+                        if let Value::String(path) = path {
+                            *path = resolve(folder, path);
+                        }
+                    }
+                }
+            }
+        }
         for option in PATH_OPTIONS {
             if let Some(Value::String(path)) = self.policy.options.get_mut(option) {
                 *path = if option == "trusted" { resolve_url(folder, path) } else { resolve_path(folder, path) };
@@ -87,6 +103,19 @@ impl Recipe {
         }
     }
 }
+
+/// How a path becomes one that starts at a folder.
+pub(super) type Resolve = fn(&Path, &str) -> String;
+
+/// What operators name beside the data, by operator and option: a path or URL, or several.
+pub(super) const OPERATORS_PATHS: &[(&str, &str, Resolve)] = &[
+    ("decontaminate", "sets", resolve_url),
+    ("dsir", "target", resolve_url),
+    ("quality", "good", resolve_url),
+    ("quality", "bad", resolve_url),
+    ("quality", "model", resolve_path),
+    ("quality", "save", resolve_path),
+];
 
 /// Whether `path` is a local one that does not say where it starts.
 fn is_relative(path: &str) -> bool {

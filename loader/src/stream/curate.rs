@@ -3,7 +3,7 @@
 //! Any worker judges a block, or finds its verdicts in the cache; one thread settles what depends on earlier rows, in
 //! plan order, and writes. It knows nothing of windows, draws or batches.
 
-use super::{data, open::operators, survey, sweep::sweep, verdict_cache::VerdictCache};
+use super::{data, named::Named, open::operators, survey, sweep::sweep, verdict_cache::VerdictCache};
 use crate::{
     Error, Evidence, Hash, Plan, Position, Recipe, Result, Verdict,
     clean::{Action, Cleaner, Judged, Operator, Settled, content_keys},
@@ -129,7 +129,8 @@ impl Curation {
         let memory = recipe.stream.memory.0;
         let source = data::source(&recipe, memory / 4)?;
         let plan = source.plan();
-        let mut cleaner = Cleaner::new(&operators(&recipe), &plan.schema)?;
+        let named = Named::new(&recipe, memory / 4);
+        let mut cleaner = Cleaner::with_datasets(&operators(&recipe), &plan.schema, &named)?;
         for (operator, action) in self.operators {
             cleaner = cleaner.with_operator(operator, action)?;
         }
@@ -137,17 +138,20 @@ impl Curation {
         let threads = recipe.stream.threads as usize;
         let budget = memory.saturating_sub(cleaner.index_bytes(plan.rows())) / 2;
         let parts = Parts::begin(&self.out, plan, cleaner.scores())?;
+        let verdicts = self.verdicts.unwrap_or_else(|| self.out.join(VERDICTS));
+        // What cannot be written to is refused before anything is read.
+        let lines = VerdictLines::create(&verdicts)?;
         survey::fit(&mut cleaner, source.as_ref(), recipe.seed, threads, budget, recipe.stream.on_bad_block, None)?;
         let cache = self.cache.unwrap_or_else(|| self.out.join(CACHE));
         let cache = VerdictCache::open(&cache, &cleaner, &plan.schema)?;
-        let verdicts = self.verdicts.unwrap_or_else(|| self.out.join(VERDICTS));
         let mut writer = Writer {
             plan,
             cleaner: &cleaner,
             memory: cleaner.memory(),
             parts,
-            lines: VerdictLines::create(&verdicts)?,
+            lines,
             rules: Rules::default(),
+            judged: judged_columns(&recipe),
             on_bad_block: recipe.stream.on_bad_block,
             on_bad_row: recipe.stream.on_bad_row,
             curated: Curated {
@@ -182,6 +186,16 @@ impl Curation {
     }
 }
 
+/// The recipe's operators in order, each with the columns that it names.
+fn judged_columns(recipe: &Recipe) -> Vec<(String, Vec<String>)> {
+    let columns = |options: &toml::Table| {
+        let one = options.get("column").into_iter();
+        let many = options.get("columns").and_then(toml::Value::as_array).into_iter().flatten();
+        one.chain(many).filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    };
+    operators(recipe).into_iter().map(|spec| (spec.op, columns(&spec.options))).collect()
+}
+
 /// Judges a block, or finds what was said of it before.
 fn judge(cleaner: &Cleaner, cache: &VerdictCache, decoded: Decoded) -> Result<Block> {
     let columns: Vec<usize> = (0..decoded.data.num_columns()).collect();
@@ -210,6 +224,8 @@ struct Writer<'a> {
     parts: Parts,
     lines: VerdictLines,
     rules: Rules,
+    /// The operators in order, each with the columns that it judges.
+    judged: Vec<(String, Vec<String>)>,
     on_bad_block: OnBad,
     on_bad_row: OnBad,
     curated: Curated,
@@ -314,14 +330,17 @@ impl Writer<'_> {
             self.rules.count(matches!(verdict, Verdict::Drop(_)), evidence);
         }
         for border in found.judged.borders(settled) {
-            let excerpt = report::excerpt(&found.data, border.row as usize);
+            let columns = self.judged.iter().find(|(op, _)| *op == border.evidence.op);
+            let columns = columns.map_or(&[][..], |(_, columns)| columns);
+            let excerpt = report::excerpt(&found.data, border.row as usize, columns);
             self.rules.border(shard, Position::new(block, border.row), border, excerpt);
         }
     }
 
     fn finish(mut self, out: &Path) -> Result<Curated> {
         self.lines.finish()?;
-        self.curated.rules = self.rules.finish();
+        let order: Vec<String> = self.judged.into_iter().map(|(op, _)| op).collect();
+        self.curated.rules = self.rules.finish(&order);
         self.curated.files = self.parts.finish()?;
         let report = serde_json::to_vec_pretty(&self.curated)
             .map_err(|error| Error::State(format!("the report cannot be written down: {error}")))?;

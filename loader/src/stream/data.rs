@@ -37,7 +37,8 @@ pub(super) fn source(recipe: &Recipe, block_limit: u64) -> Result<Arc<dyn Source
     source::mixture(domains)
 }
 
-fn options(dataset: &Dataset, stream: &StreamSettings, block_limit: u64) -> Result<source::Options> {
+/// How a dataset is opened.
+pub(super) fn options(dataset: &Dataset, stream: &StreamSettings, block_limit: u64) -> Result<source::Options> {
     Ok(source::Options {
         url: dataset.url.clone(),
         format: dataset.format.as_deref().map(str::parse).transpose()?,

@@ -21,6 +21,7 @@ mod intake;
 mod length;
 mod memory;
 mod meters;
+mod named;
 mod open;
 mod packing;
 mod picking;

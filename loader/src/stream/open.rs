@@ -6,6 +6,7 @@ use super::{
     data::{self, Sharing},
     memory::Budget,
     meters::Meters,
+    named::Named,
     picking::{Known, Picking},
     quarantine::Quarantine,
     record::{self, Recorder},
@@ -236,7 +237,8 @@ impl StreamBuilder {
         if plan_order {
             recipe = as_evaluation(recipe);
         }
-        let mut cleaner = Cleaner::new(&operators(&recipe), &plan.schema)?;
+        let named = Named::new(&recipe, block_limit);
+        let mut cleaner = Cleaner::with_datasets(&operators(&recipe), &plan.schema, &named)?;
         for (operator, action) in self.operators {
             cleaner = cleaner.with_operator(operator, action)?;
         }

@@ -27,6 +27,9 @@ impl VerdictCache {
     /// The verdicts of `cleaner` over rows of `schema` in `folder`, which is made where it is missing. The cleaner must
     /// be fitted.
     pub(super) fn open(folder: &Path, cleaner: &Cleaner, schema: &SchemaRef) -> Result<Self> {
+        if folder.exists() && !folder.is_dir() {
+            return Err(Error::recipe(format!("`{}` is a file; verdicts are kept in a folder", folder.display())));
+        }
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let fields = schema.fields().iter().map(|field| format!("{}\0{}\0", field.name(), field.data_type()));
         let fields = Hash::of(fields.collect::<String>().as_bytes());

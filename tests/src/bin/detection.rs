@@ -1,12 +1,13 @@
 //! Reports how well wrong cells are found in real tables, and the main text in real pages, beside the known truth:
 //! `cargo run -p arable-tests --bin detection -- FOLDER`, with the folder that holds
-//! `dirty-tables`, `webpages` and `imdb`.
+//! `dirty-tables`, `webpages`, `imdb` and `terms`.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a report")]
 
 use arable_tests::{
     detection::{TABLES, detect},
     main_text::main_text,
+    near_duplicates::near_duplicates,
     scores::reviews_auroc,
 };
 use std::{path::PathBuf, time::Instant};
@@ -39,5 +40,24 @@ fn main() {
         pages.f1()
     );
     println!("main text took {:.1} s", start.elapsed().as_secs_f64());
+    let pairs = near_duplicates(&folder.join("terms/terms.jsonl.zst"), 1, usize::MAX);
+    println!("{:<10} {:>6} {:>10} {:>6} {:>6}", "similarity", "pairs", "predicted", "found", "sd");
+    for stretch in &pairs.stretches {
+        println!(
+            "{:<10} {:>6} {:>10.1} {:>6} {:>6.1}",
+            stretch.from,
+            stretch.pairs,
+            stretch.expected,
+            stretch.found,
+            stretch.variance.sqrt()
+        );
+    }
+    println!(
+        "near duplicates (similarity of 0.8 and more): recall {:.4}, predicted {:.4}; precision {:.4}, predicted {:.4}",
+        pairs.recall(),
+        pairs.expected_recall(),
+        pairs.precision(),
+        pairs.expected_precision()
+    );
     println!("quality: AUROC {:.4} on a tenth of the reviews", reviews_auroc(&folder.join("imdb"), 10));
 }

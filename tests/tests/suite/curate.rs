@@ -1,7 +1,7 @@
 //! `arable curate`: every row has one fate, whatever the threads, and what was judged once is not judged again.
 
 use crate::{ARABLE, datasets};
-use arable_tests::{CLEAN, Data, Format, Ran, arable};
+use arable_tests::{CLEAN, Data, Format, Ran, arable, arable_command};
 use arrow::{
     array::{AsArray, RecordBatch},
     datatypes::{Int64Type, UInt32Type},
@@ -166,8 +166,163 @@ fn a_wrong_call_is_refused_and_nothing_of_others_is_touched() {
     assert!(ran.err.contains("`thesis.txt` and is no earlier curation"), "{}", ran.err);
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
     for engine in ["datafusion", "ballista", "spark"] {
-        let ran = curate(&data, &data.folder.path().join("new"), CLEAN, &["--engine", engine]);
+        let ran = curate(&data, &data.folder.path().join("new"), CLEAN, &["--engine", engine, "--scheduler", "df://x"]);
         assert_eq!(ran.status, 2);
         assert!(ran.err.contains(engine), "{}", ran.err);
     }
+    let file = data.folder.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    let (new, file) = (data.folder.path().join("new"), file.display().to_string());
+    let folder = data.folder.path().display().to_string();
+    for (out, more, what) in [
+        (Path::new(&file), &[][..], "is a file"),
+        (Path::new("s3://bucket/x"), &[], "is a URL"),
+        (&new, &["--scheduler", "df://x"], "--scheduler is for"),
+        (&new, &["--verdicts", &folder], "that is a folder"),
+        (&new, &["--verdicts", &format!("{folder}/nowhere/v.jsonl")], "its folder does not exist"),
+        (&new, &["--cache", &file], "is a file"),
+        (&new, &["--threads", "0"], "`threads` = 0"),
+    ] {
+        let ran = curate(&data, out, CLEAN, more);
+        assert_eq!(ran.status, 2, "{ran:?}");
+        assert!(ran.err.contains(what), "{}", ran.err);
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    assert!(!Path::new("s3:").exists());
+}
+
+/// What a folder holds beside its cache, by name.
+fn contents(out: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(out).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap())).collect()
+}
+
+#[test]
+fn a_run_that_was_killed_is_taken_up_where_it_was_and_leaves_nothing_behind() {
+    let data = Data::new(Format::Parquet, 4, 3_000, 40);
+    let (whole, out) = (data.folder.path().join("whole"), data.folder.path().join("out"));
+    let first = curate(&data, &whole, CLEAN, &[]).json();
+    let recipe = data.recipe("seed = 3", CLEAN);
+    let cache = out.join("_verdict_cache");
+    let cached = || {
+        let folders = fs::read_dir(&cache).into_iter().flatten().flatten();
+        folders.map(|folder| fs::read_dir(folder.path()).into_iter().flatten().count() as u64).sum::<u64>()
+    };
+    // Killed once some verdicts are known; a run that was faster than that is one that had its time.
+    let arguments = ["curate", &recipe.display().to_string(), "--out", &out.display().to_string(), "--quiet"];
+    let mut child = arable_command(ARABLE).args(arguments).spawn().unwrap();
+    while cached() < 3 && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let known = cached();
+    assert!(known >= 3);
+    // What another run of that kind would have left.
+    fs::create_dir_all(out.join(".partial")).unwrap();
+    fs::write(out.join(".partial/part-00099.parquet"), "half").unwrap();
+    fs::write(out.join("._verdicts.jsonl.partial"), "a line of an earlier run, longer than").unwrap();
+
+    let again = curate(&data, &out, CLEAN, &[]).json();
+    assert!(again["reused_blocks"].as_u64().unwrap() >= known - 1, "a file may have been half written: {again}");
+    assert_eq!(again["rows"], first["rows"]);
+    assert_eq!(again["rules"], first["rules"]);
+    let but_the_report = |out: &Path| {
+        let mut files = contents(out);
+        files.remove("_curated.json");
+        files
+    };
+    assert!(but_the_report(&whole) == but_the_report(&out), "it is as if it had not been killed");
+    assert!(!out.join(".partial").exists());
+}
+
+#[test]
+fn only_what_changed_is_judged_again() {
+    let data = Data::new(Format::Parquet, 3, 250, 40);
+    let out = data.folder.path().join("out");
+    let first = curate(&data, &out, CLEAN, &[]).json();
+    let before = contents(&out);
+    let blocks = first["judged_blocks"].as_u64().unwrap();
+    // One file of the three has the rows of another: its blocks are known as well. Then rows of its own.
+    let (last, other) = (data.shard(2), Data::new(Format::Parquet, 3, 260, 40));
+    let kept = fs::read(&last).unwrap();
+    fs::copy(data.shard(0), &last).unwrap();
+    let copied = curate(&data, &out, CLEAN, &[]).json();
+    assert_eq!((copied["judged_blocks"].as_u64(), copied["reused_blocks"].as_u64()), (Some(0), Some(blocks)));
+    assert!(copied["rows"]["kept"].as_u64() < first["rows"]["kept"].as_u64(), "its rows are duplicates now");
+    fs::copy(other.shard(2), &last).unwrap();
+    let changed = curate(&data, &out, CLEAN, &[]).json();
+    let counts = (changed["judged_blocks"].as_u64().unwrap(), changed["reused_blocks"].as_u64().unwrap());
+    assert_eq!(counts.1, blocks / 3 * 2, "{counts:?}");
+    assert!(counts.0 > 0);
+    fs::write(&last, kept).unwrap();
+    let back = curate(&data, &out, CLEAN, &[]).json();
+    assert_eq!(back["judged_blocks"].as_u64(), Some(0));
+    assert_eq!(contents(&out)["_verdicts.jsonl"], before["_verdicts.jsonl"]);
+    // Fewer files leave no part of an earlier curation.
+    fs::remove_file(&last).unwrap();
+    curate(&data, &out, CLEAN, &[]);
+    assert_eq!(parts(&out).len(), 2);
+}
+
+#[test]
+fn a_duplicate_names_its_twin_and_the_border_shows_what_was_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |seed: usize| {
+        (0..60)
+            .map(|at| format!("word{}", "abcdefgh".repeat(1 + (seed * 7 + at * at) % 11)))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let rows: Vec<String> = [1, 2, 1]
+        .iter()
+        .map(|&seed| format!("{{\"id\":\"a long name of a row, and no text\",\"text\":{:?}}}", text(seed)))
+        .collect();
+    fs::write(folder.path().join("a.jsonl"), rows.join("\n")).unwrap();
+    let recipe = folder.path().join("r.toml");
+    let clean = "[[clean]]\nop = 'length'\ncolumn = 'text'\nmin_words = 60\n[[clean]]\nop = 'exact_duplicate'\ncolumns = ['text']";
+    fs::write(&recipe, format!("[dataset]\nurl = '{}/a.jsonl'\n{clean}", folder.path().display())).unwrap();
+    let out = folder.path().join("out");
+    let arguments = ["curate", &recipe.display().to_string(), "--out", &out.display().to_string(), "--json", "--quiet"];
+    let ran = arable(ARABLE, arguments);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let lines = lines(&out.join("_verdicts.jsonl"));
+    let evidence = &lines[2]["evidence"][0];
+    assert_eq!((&evidence["op"], &evidence["twin"]["row"]), (&"exact_duplicate".into(), &0.into()), "{evidence}");
+    let rules = ran.json()["rules"].clone();
+    assert_eq!(rules[0]["op"], "length", "rules come in the recipe's order");
+    assert!(rules[0]["passed"][0]["excerpt"].as_str().unwrap().starts_with("word"), "{rules}");
+}
+
+#[test]
+fn operators_read_the_datasets_that_they_name_from_the_recipes_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, lines: &[&str]| {
+        let lines: String = lines.iter().map(|text| format!("{{\"text\":{text:?}}}\n")).collect();
+        fs::write(folder.path().join(name), lines).unwrap();
+    };
+    let asked = "one two three four five six seven eight nine ten eleven twelve thirteen";
+    write("data.jsonl", &["a page about nothing much at all", &format!("it says {asked} and more"), "good words here"]);
+    write("exam.jsonl", &[asked]);
+    write("good.jsonl", &["good words here", "good words there"]);
+    write("bad.jsonl", &["a page about nothing", "about nothing at all"]);
+    let run = |clean: &str| {
+        let recipe = folder.path().join("r.toml");
+        fs::write(&recipe, format!("[dataset]\nurl = 'data.jsonl'\n[[clean]]\ncolumn = 'text'\n{clean}")).unwrap();
+        let (recipe, out) = (recipe.display().to_string(), folder.path().join("out").display().to_string());
+        let curated = arable(ARABLE, ["curate", &recipe, "--out", &out, "--json", "--quiet"]);
+        (curated, arable(ARABLE, ["stream", &recipe, "--json", "--quiet"]))
+    };
+    let (curated, streamed) = run("op = 'decontaminate'\nsets = ['exam.jsonl']");
+    assert_eq!(curated.status, 0, "{curated:?}");
+    assert_eq!(curated.json()["rows"]["dropped"]["contaminated:exam"].as_u64(), Some(1));
+    assert_eq!(streamed.json()["rows"]["kept"].as_u64(), Some(2), "the stream reads them as well");
+    for op in ["op = 'dsir'\ntarget = 'good.jsonl'", "op = 'quality'\ngood = 'good.jsonl'\nbad = 'bad.jsonl'"] {
+        let (curated, streamed) = run(op);
+        assert_eq!((curated.status, streamed.status), (0, 0), "{curated:?} {streamed:?}");
+        assert_eq!(curated.json()["rows"]["read"].as_u64(), Some(3));
+    }
+    let (curated, _) = run("op = 'decontaminate'\nsets = ['nowhere.jsonl']");
+    assert_eq!(curated.status, 2, "{curated:?}");
+    assert!(curated.err.contains("nowhere.jsonl"), "{}", curated.err);
 }

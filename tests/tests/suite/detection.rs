@@ -4,6 +4,7 @@
 use arable_tests::{
     detection::{TABLES, detect},
     main_text::main_text,
+    near_duplicates::near_duplicates,
     scores::reviews_auroc,
 };
 use std::path::PathBuf;
@@ -64,4 +65,19 @@ fn reviews_that_praise_are_told_from_those_that_do_not() {
     let Some(folder) = data() else { return };
     let auroc = reviews_auroc(&folder.join("imdb"), 10);
     assert!(auroc >= 0.93, "{auroc}");
+}
+
+/// Versions of one document share most of their shingles, and all pairs the same hash functions; so what is found may
+/// lie farther from what is predicted than independent pairs would.
+#[test]
+fn near_duplicates_are_found_as_the_parameters_predict() {
+    let Some(folder) = data() else { return };
+    let pairs = near_duplicates(&folder.join("terms/terms.jsonl.zst"), 8, 40_000);
+    for stretch in &pairs.stretches {
+        let apart = (stretch.found as f64 - stretch.expected).abs();
+        assert!(apart <= 5.0 * stretch.variance.sqrt() + 1.0, "{stretch:?}");
+    }
+    assert!(pairs.alike.0 > 100, "{pairs:?}");
+    assert!(pairs.recall() >= pairs.expected_recall() - 0.03, "{pairs:?}");
+    assert!(pairs.precision() >= pairs.expected_precision() - 0.05, "{pairs:?}");
 }

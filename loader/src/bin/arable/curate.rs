@@ -31,6 +31,9 @@ pub(crate) struct Curate {
     /// What runs it: local.
     #[arg(long, value_name = "NAME", default_value = "local")]
     engine: String,
+    /// Where the engine's scheduler is; `local` has none.
+    #[arg(long, value_name = "URL")]
+    scheduler: Option<String>,
     #[command(flatten)]
     pub(super) output: Output,
 }
@@ -38,12 +41,17 @@ pub(crate) struct Curate {
 impl Curate {
     pub(crate) fn run(self) -> Result<()> {
         match self.engine.as_str() {
-            "local" => {}
             engine @ ("datafusion" | "ballista") => {
                 return Err(Error::recipe(format!(
                     "--engine {engine} is not built in this version; `--engine local` runs on this machine"
                 )));
             }
+            "local" if self.scheduler.is_some() => {
+                return Err(Error::recipe(
+                    "--scheduler is for `--engine ballista`, which is not built in this version",
+                ));
+            }
+            "local" => {}
             other => return Err(Error::recipe(format!("there is no engine `{other}`; this version has `local`"))),
         }
         let mut recipe = Recipe::from_toml_file(&self.recipe)?;

@@ -5,6 +5,7 @@
 //! is refused before it is parsed.
 
 mod charset;
+mod long_texts;
 mod nesting;
 
 use super::{
@@ -79,7 +80,7 @@ impl Operator for Html {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn options(&self) -> String {
@@ -190,7 +191,7 @@ const LEFT: f64 = 0.7;
 fn extract(page: &str) -> Option<String> {
     // The parser is a third party's: where it panics, there is no text.
     catch_unwind(AssertUnwindSafe(|| {
-        let document = Document::from(page);
+        let document = Document::from(&*long_texts::broken_up(page));
         document.select(CAPTIONS).remove();
         let config = Config { keep_classes: true, text_mode: TextMode::Formatted, ..Config::default() };
         let article = Readability::with_document(document, None, Some(config)).ok()?.parse().ok()?;

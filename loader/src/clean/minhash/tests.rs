@@ -2,10 +2,10 @@ use super::{MinHash, permutations::PRIME};
 use crate::clean::shingles::{ShingleHash, Shingler, Tokens};
 use proptest::prelude::*;
 
-/// The signature of a text with datatrove's defaults, but for words between white space.
+/// The signature of a text with datatrove's defaults.
 fn signature(minhash: &MinHash, hash: ShingleHash, text: &str) -> (Vec<u64>, Vec<u64>) {
     let mut hashes = Vec::new();
-    Shingler::new(Tokens::Whitespace, 5, hash).for_each(text, |_, hash| hashes.push(hash));
+    Shingler::new(Tokens::Words, 5, hash).for_each(text, |_, hash| hashes.push(hash));
     let mut signature = minhash.empty();
     minhash.add(&mut signature, &hashes);
     (hashes, signature)
@@ -30,6 +30,19 @@ fn shingles_and_signature_are_datatroves() {
             204_404_170_303_891_102,
         ]
     );
+}
+
+/// What spaCy's English rules cut where no white space is: special cases of letters, units behind digits.
+#[test]
+fn tokens_are_words_and_not_runs() {
+    let shingles = |tokens, text| {
+        let mut all = Vec::new();
+        Shingler::new(tokens, 2, ShingleHash::Xxh64).for_each(text, |shingle, _| all.push(shingle.to_owned()));
+        all
+    };
+    assert_eq!(shingles(Tokens::Words, "I CANNOT run 12.5km"), ["i can", "can not", "not run", "run 0", "0 km"]);
+    assert_eq!(shingles(Tokens::Words, "The id \u{20ac}5"), ["the i", "i d", "d \u{20ac}", "\u{20ac} 0"]);
+    assert_eq!(shingles(Tokens::Whitespace, "I CANNOT run 12.5km"), ["i cannot", "cannot run", "run 0km"]);
 }
 
 proptest! {

@@ -26,9 +26,11 @@ mod nemo;
 #[cfg(test)]
 mod parity;
 pub(super) mod pattern;
+#[cfg(test)]
+mod peer_tests;
 mod personal_numbers;
 pub(super) mod pii;
-mod special_cases;
+pub(super) mod special_cases;
 #[cfg(test)]
 mod tests;
 mod web_address;

@@ -2,6 +2,10 @@
 //! `datatrove.jsonl.zst`, as `benchmarks/clean/verdicts.py` writes it from any texts.
 
 use super::{c4, counts::Counts, fineweb, gopher_quality, gopher_repetition, lines, pii, words};
+use crate::clean::{
+    minhash::MinHash,
+    shingles::{ShingleHash, Shingler, Tokens},
+};
 use serde_json::Value;
 use std::{collections::BTreeMap, io::BufRead, path::Path};
 
@@ -80,6 +84,11 @@ fn said(text: &str) -> BTreeMap<&'static str, Value> {
     });
     all.insert("fineweb", first.unwrap_or("keep").into());
     all.insert("pii", pii::datatrove(text).into());
+    let (mut hashes, minhash) = (Vec::new(), MinHash::new(1, 14, 8));
+    Shingler::new(Tokens::Words, 5, ShingleHash::Xxh64).for_each(text, |_, hash| hashes.push(hash));
+    let mut signature = minhash.empty();
+    minhash.add(&mut signature, &hashes);
+    all.insert("minhash", if hashes.is_empty() { Value::Null } else { signature.into() });
     all
 }
 

@@ -12,16 +12,18 @@ static RULES: LazyLock<SpecialCases> = LazyLock::new(SpecialCases::read);
 
 /// The special cases, and the sequences of tokens that the last pass looks for.
 #[derive(Debug)]
-pub(super) struct SpecialCases {
+pub(in crate::clean) struct SpecialCases {
     /// Where the tokens of each special case end.
     cuts: HashMap<&'static str, Vec<u32>>,
     /// In bytes.
     longest: usize,
+    /// By first and last letter, the lengths of special cases of small letters that are more than one token, as bits.
+    letters: Vec<u32>,
     phrases: Phrases,
 }
 
 impl SpecialCases {
-    pub(super) fn table() -> &'static Self {
+    pub(in crate::clean) fn table() -> &'static Self {
         &RULES
     }
 
@@ -40,7 +42,13 @@ impl SpecialCases {
             cuts.insert(joined(line), ends);
         }
         let longest = cuts.keys().map(|text| text.len()).max().unwrap_or(0);
-        let mut rules = Self { cuts, longest, phrases: Phrases::default() };
+        let mut letters = vec![0; 26 * 26];
+        for text in cuts.iter().filter(|(_, ends)| ends.len() > 1).map(|(text, _)| text) {
+            if let Some((place, bit)) = letters_place(text) {
+                letters[place] |= bit;
+            }
+        }
+        let mut rules = Self { cuts, longest, letters, phrases: Phrases::default() };
         let table = Characters::table();
         let mut phrases = Phrases::default();
         let mut pieces = Vec::new();
@@ -61,10 +69,24 @@ impl SpecialCases {
         if text.len() > self.longest { None } else { self.cuts.get(text).map(Vec::as_slice) }
     }
 
+    /// Whether `text`, of small letters of ASCII only, may be a special case of more than one token. `false` is sure.
+    pub(in crate::clean) fn may_split(&self, text: &str) -> bool {
+        letters_place(text).is_some_and(|(place, bit)| self.letters[place] & bit != 0)
+    }
+
     /// The sequences of tokens that the last pass looks for.
     pub(super) const fn phrases(&self) -> &Phrases {
         &self.phrases
     }
+}
+
+/// Where a text of small letters stands in a table by first and last letter, and the bit of its length; `None` for other
+/// texts, and for any that is longer than a special case of letters.
+fn letters_place(text: &str) -> Option<(usize, u32)> {
+    let letter = |byte: u8| byte.is_ascii_lowercase().then(|| usize::from(byte - b'a'));
+    let (&first, &last) = (text.as_bytes().first()?, text.as_bytes().last()?);
+    let bit = 1_u32.checked_shl(text.len() as u32)?;
+    Some((26 * letter(first)? + letter(last)?, bit))
 }
 
 /// The line without its tabs. There are some thousand, read once, and they live as long as the process.

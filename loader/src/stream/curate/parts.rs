@@ -1,7 +1,7 @@
 //! The Parquet files of a curation: one for each shard that has a kept row, each with the rows' ids beside them.
 //!
 //! Files are written in a folder of their own and moved into place together at the end, so that a run that dies leaves
-//! what was there before.
+//! what was there before; the next one clears away what it left.
 
 use super::REPORT;
 use crate::{Error, Plan, Result, clean::Settled};
@@ -16,7 +16,7 @@ use parquet::{
     file::properties::WriterProperties,
 };
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
@@ -25,11 +25,56 @@ use std::{
 /// What the columns begin with that are added to a dataset's own.
 const PREFIX: &str = "_arable_";
 
+/// The folder of what is being written, in the output's.
+const PARTIAL: &str = ".partial";
+
+/// A folder that one process writes to. Removed with all that is left in it when this is dropped.
+struct Partial {
+    path: PathBuf,
+    /// Held while the process lives.
+    _lock: File,
+}
+
+impl Partial {
+    /// Takes the folder, and clears away what a run that died left there.
+    fn take(out: &Path) -> Result<Self> {
+        let path = out.join(PARTIAL);
+        fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
+        let lock = lock(&path.join("lock"), out)?;
+        for entry in fs::read_dir(&path).map_err(Error::io("read", &path))?.flatten() {
+            if entry.path().extension().is_some_and(|end| end == "parquet") {
+                fs::remove_file(entry.path()).map_err(Error::io("remove", entry.path()))?;
+            }
+        }
+        Ok(Self { path, _lock: lock })
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if let Err(fault) = fs::remove_dir_all(&self.path) {
+            tracing::warn!("`{}` is left behind: {fault}", self.path.display());
+        }
+    }
+}
+
+/// Opens a file for one process alone, which writes what `whole` will be.
+pub(super) fn lock(path: &Path, whole: &Path) -> Result<File> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let file = file.map_err(Error::io("write", path))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::recipe(format!("another run is writing to `{}`: wait for it, or name another", whole.display())))
+        }
+        // A file system without locks: two runs at once are then the user's affair.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+    }
+}
+
 /// The files that are being written.
 pub(super) struct Parts {
     out: PathBuf,
-    /// Removed with all that is left in it when this is dropped.
-    partial: tempfile::TempDir,
+    partial: Partial,
     schema: SchemaRef,
     /// The dataset's own columns that are written: all but those of an earlier curation.
     own: Vec<usize>,
@@ -40,6 +85,15 @@ pub(super) struct Parts {
 impl Parts {
     /// Prepares `out`, which must be empty, missing, or an earlier curation.
     pub(super) fn begin(out: &Path, plan: &Plan, scores: &[String]) -> Result<Self> {
+        if out.to_string_lossy().contains("://") {
+            return Err(Error::recipe(format!(
+                "`{}` is a URL; a curation is written to a local folder",
+                out.display()
+            )));
+        }
+        if out.exists() && !out.is_dir() {
+            return Err(Error::recipe(format!("`{}` is a file; a curation is written to a folder", out.display())));
+        }
         fs::create_dir_all(out).map_err(Error::io("create", out))?;
         let mut entries = fs::read_dir(out).map_err(Error::io("read", out))?;
         let foreign = |name: &str| name.ends_with(".parquet") || !name.starts_with(['_', '.']);
@@ -50,7 +104,7 @@ impl Parts {
                 out.display()
             )));
         }
-        let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(out).map_err(Error::io("create", out))?;
+        let partial = Partial::take(out)?;
         let fields = plan.schema.fields();
         let own: Vec<usize> = (0..fields.len()).filter(|&at| !fields[at].name().starts_with(PREFIX)).collect();
         let named = |name: &str, data_type| Field::new(format!("{PREFIX}{name}"), data_type, false);
@@ -108,7 +162,7 @@ impl Parts {
 
     fn create(&mut self, shard: u32) -> Result<()> {
         let name = format!("part-{shard:05}.parquet");
-        let path = self.partial.path().join(&name);
+        let path = self.partial.path.join(&name);
         let file = File::create(&path).map_err(Error::io("write", &path))?;
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
         let writer = ArrowWriter::try_new(file, Arc::clone(&self.schema), Some(properties));
@@ -133,7 +187,7 @@ impl Parts {
             self.close()?;
         }
         for name in &self.names {
-            let (from, to) = (self.partial.path().join(name), self.out.join(name));
+            let (from, to) = (self.partial.path.join(name), self.out.join(name));
             fs::rename(&from, &to).map_err(Error::io("write", &to))?;
         }
         for entry in fs::read_dir(&self.out).map_err(Error::io("read", &self.out))?.flatten() {

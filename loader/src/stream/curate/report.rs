@@ -2,7 +2,7 @@
 
 use crate::{Evidence, Position, clean::Border};
 use arrow::{
-    array::{Array, AsArray},
+    array::{Array, ArrayRef, AsArray},
     compute::cast,
     datatypes::DataType,
     record_batch::RecordBatch,
@@ -45,7 +45,7 @@ pub struct BorderCase {
     pub measured: Option<f64>,
     /// The threshold.
     pub threshold: Option<f64>,
-    /// The beginning of the row's first text, where it has one.
+    /// The beginning of the row's text that the operator judges, or else of its longest one, where it has one.
     pub excerpt: String,
 }
 
@@ -99,20 +99,25 @@ impl Rules {
         }
     }
 
-    pub(super) fn finish(self) -> Vec<RuleReport> {
-        self.0.into_values().collect()
+    /// What the rules did, those of the operators `order` in that order.
+    pub(super) fn finish(self, order: &[String]) -> Vec<RuleReport> {
+        let mut rules: Vec<RuleReport> = self.0.into_values().collect();
+        rules.sort_by_key(|rule| order.iter().position(|op| *op == rule.op).unwrap_or(order.len()));
+        rules
     }
 }
 
-/// The beginning of the row's first text, on one line.
-pub(super) fn excerpt(data: &RecordBatch, row: usize) -> String {
-    let text = data.columns().iter().find_map(|column| {
+/// The beginning, on one line, of the row's text in one of `columns`, or else of its longest text.
+pub(super) fn excerpt(data: &RecordBatch, row: usize, columns: &[String]) -> String {
+    let text = |column: &ArrayRef| {
         let text = matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
         let one = text.then(|| cast(&column.slice(row, 1), &DataType::LargeUtf8).ok()).flatten()?;
         let one = one.as_string_opt::<i64>()?;
         one.is_valid(0).then(|| one.value(0).to_owned())
-    });
-    let text = text.unwrap_or_default();
+    };
+    let named = columns.iter().find_map(|name| text(data.column_by_name(name)?));
+    let longest = || data.columns().iter().filter_map(text).max_by_key(String::len);
+    let text = named.or_else(longest).unwrap_or_default();
     let mut excerpt: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(EXCERPT).collect();
     if text.chars().nth(EXCERPT).is_some() {
         excerpt.push('…');

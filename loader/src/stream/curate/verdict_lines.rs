@@ -1,16 +1,21 @@
 //! Verdicts as JSON lines: one a row read, in plan order.
 
+use super::parts::lock;
 use crate::{Error, Evidence, Result};
 use serde::Serialize;
 use std::{
+    fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
 
-/// The file of verdicts, which comes into place as a whole.
+/// The file of verdicts, which comes into place as a whole. Beside it, until then, is a file that a run which died
+/// leaves behind and the next one takes over.
 pub(super) struct VerdictLines {
     path: PathBuf,
-    file: BufWriter<tempfile::NamedTempFile>,
+    partial: PathBuf,
+    file: BufWriter<File>,
+    done: bool,
 }
 
 #[derive(Serialize)]
@@ -25,12 +30,19 @@ struct Line<'a> {
 
 impl VerdictLines {
     pub(super) fn create(path: &Path) -> Result<Self> {
+        let refuse = |why: &str| Err(Error::recipe(format!("verdicts cannot go to `{}`: {why}", path.display())));
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
-        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file) })
+        let Some(name) = path.file_name().filter(|_| !path.is_dir()) else { return refuse("that is a folder") };
+        if !folder.is_dir() {
+            return refuse("its folder does not exist");
+        }
+        let partial = folder.join(format!(".{}.partial", name.to_string_lossy()));
+        let file = lock(&partial, path)?;
+        file.set_len(0).map_err(Error::io("write", &partial))?;
+        Ok(Self { path: path.to_path_buf(), partial, file: BufWriter::new(file), done: false })
     }
 
     /// The line of a row that could be read.
@@ -68,8 +80,16 @@ impl VerdictLines {
 
     pub(super) fn finish(&mut self) -> Result<()> {
         self.file.flush().map_err(Error::io("write", self.path.as_path()))?;
-        // Linked rather than persisted, so that the writer need not be taken apart.
-        let temporary = self.file.get_ref().path();
-        std::fs::rename(temporary, &self.path).map_err(Error::io("write", self.path.as_path()))
+        fs::rename(&self.partial, &self.path).map_err(Error::io("write", self.path.as_path()))?;
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Drop for VerdictLines {
+    fn drop(&mut self) {
+        if !self.done && fs::remove_file(&self.partial).is_err() {
+            tracing::warn!("`{}` is left behind", self.partial.display());
+        }
     }
 }
