@@ -31,7 +31,8 @@ impl Policy for Trimmed {
     }
 
     fn fit(&self, table: &Table, _: &Classes, epoch: u32) -> Parameters {
-        let mut losses: Vec<_> = table.iter().map(|(_, row)| f64::from(row.mean_loss())).collect();
+        let seen = table.iter().filter(|(_, row)| row.is_seen());
+        let mut losses: Vec<_> = seen.map(|(_, row)| f64::from(row.mean_loss())).collect();
         losses.sort_by(f64::total_cmp);
         let border = losses.get(((1.0 - self.0) * losses.len() as f64) as usize).filter(|_| epoch >= 10);
         Parameters::new(border.into_iter().copied().collect())
@@ -53,7 +54,6 @@ pub(crate) fn run(common: &Common) -> Result<outcome::Outcome> {
 }
 
 fn main() -> std::process::ExitCode {
-    let common =
-        Common::parse("Trains on digits with 20 % wrong labels: burn's own loader, Arable observing, trimming");
+    let common = Common::parse("Trains on digits with 20 % wrong labels: burn's loader, Arable observing, trimming");
     outcome::finish(run(&common).map(|outcome| outcome.print(common.json)))
 }

@@ -34,7 +34,7 @@ pub fn begin<M, T>(seed: u64, make: impl FnOnce(&Device) -> M, first_use: impl F
     model
 }
 
-/// Hyper-parameters. They were chosen on validation splits, never on a test split.
+/// Hyper-parameters, never chosen on a test split.
 #[derive(Clone, Copy, Debug)]
 pub struct Hyper {
     /// Passes over the valid rows.

@@ -165,8 +165,11 @@ pub fn comparison(source: &Source, hyper: Hyper, common: &Common) -> Result<Comp
         On::Test => read(&with_truth(Recipe::new(&source.test).columns([text, label])), Part::Train)?,
     };
     let labels = texts(&train.data, label)?;
-    let classes = Classes::of(labels.iter().map(Option::as_deref), 2, label)?;
     let truth = source.truth.as_ref().map(|truth| texts(&train.data, truth)).transpose()?;
+    let classes = match &truth {
+        Some(truth) => Classes::of(truth.iter().map(Option::as_deref), 1, label)?,
+        None => Classes::of(labels.iter().map(Option::as_deref), 2, label)?,
+    };
     let mut wrong = vec![None; train.rows.iter().max().map_or(0, |last| last + 1)];
     for (place, truth) in truth.iter().flatten().enumerate() {
         let label = labels[place].as_ref().filter(|label| classes.number(label).is_some());

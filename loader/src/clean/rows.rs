@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn numbers_come_from_numbers_and_from_texts_that_are_some() {
-        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some(" 2.5"), Some("n/a"), None]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("2.5"), Some("n/a"), None]));
         let small: ArrayRef = Arc::new(Int8Array::from(vec![Some(-3), None, Some(7)]));
         let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![b"1", b"2", b"3"]));
         let columns = [("texts", texts, true), ("small", small, true), ("bytes", bytes, true)];
