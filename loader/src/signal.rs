@@ -30,6 +30,23 @@ impl ClassSignal {
     }
 }
 
+/// One row of a super-batch that is trained on.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Pick {
+    /// Which candidate, by its slot.
+    pub index: u32,
+    /// The factor on its loss, beside the weight that its draw gave it.
+    pub weight: f32,
+}
+
+impl Pick {
+    /// The candidate in slot `index` with weight 1.
+    #[must_use]
+    pub const fn plain(index: usize) -> Self {
+        Self { index: index as u32, weight: 1.0 }
+    }
+}
+
 /// What training says of one batch.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
@@ -37,12 +54,20 @@ pub struct Report {
     pub batch: u64,
     /// Its samples in slot order; empty where the batch was dropped unreported.
     pub rows: Vec<(Position, Signal)>,
+    /// Which of them were trained on, where a selector picked; empty where all were.
+    pub picks: Vec<Pick>,
 }
 
 impl Report {
     /// The report of a batch that was dropped unreported: no signal.
     #[must_use]
     pub const fn none(batch: u64) -> Self {
-        Self { batch, rows: Vec::new() }
+        Self::new(batch, Vec::new())
+    }
+
+    /// The report of a batch that was trained as a whole.
+    #[must_use]
+    pub const fn new(batch: u64, rows: Vec<(Position, Signal)>) -> Self {
+        Self { batch, rows, picks: Vec::new() }
     }
 }

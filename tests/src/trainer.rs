@@ -1,7 +1,7 @@
 //! A trainer without a model: what it reports is a function of batch and row, so that two trainings can be compared.
 
 use crate::walk::{Line, walk_batch};
-use arable_loader::{Batch, ClassSignal, Position, Signal, Stream};
+use arable_loader::{Batch, ClassSignal, Position, Signal, Stream, value::Scored};
 
 /// What training would say of a row: rows with `row % 5 == 0` look mislabelled, more so the longer it goes on.
 #[must_use]
@@ -13,6 +13,22 @@ pub fn signal(batch: u64, position: Position) -> Signal {
     let loss = if position.row % 97 == 96 { f32::NAN } else { -probability.ln() };
     let class = ClassSignal { logit_margin: 4.0 * margin, probability_margin: margin, probability };
     Signal { loss, class: Some(class) }
+}
+
+/// What the model would say of the candidates at `positions`.
+#[must_use]
+pub fn scores(batch: u64, positions: &[Position]) -> Vec<Scored> {
+    let score = |&position: &Position| {
+        let signal = signal(batch, position);
+        let probability = signal.class.map(|class| class.probability);
+        let alignment = probability.map(|probability| 0.6 - probability);
+        Scored {
+            signal,
+            alignment,
+            el2n: probability.map(|probability| (1.0 - probability) * std::f32::consts::SQRT_2),
+        }
+    };
+    positions.iter().map(score).collect()
 }
 
 /// Walks at most `batches` batches of `stream`, and reports on each but every 23rd, which it drops.
@@ -38,6 +54,12 @@ pub fn train(stream: &mut Stream, batches: usize) -> Vec<Line> {
 pub fn report(batch: Batch) {
     if batch.number % 23 != 22 {
         let signals: Vec<Signal> = batch.positions.iter().map(|&position| signal(batch.number, position)).collect();
-        batch.receipt.report(&signals).unwrap();
+        match batch.receipt.needs() {
+            Some(_) => {
+                let picks = batch.receipt.select(&scores(batch.number, &batch.positions)).unwrap();
+                batch.receipt.report_picked(&signals, &picks).unwrap();
+            }
+            None => batch.receipt.report(&signals).unwrap(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A stream, written down batch by batch so that two walks can be compared to the byte.
 
+use crate::trainer::scores;
 use arable_loader::{Batch, Position, Stream};
 use arrow::{array::AsArray, datatypes::Int64Type};
 
@@ -16,6 +17,8 @@ pub struct Line {
     pub weights: Vec<u32>,
     /// The column `id`.
     pub ids: Vec<i64>,
+    /// Which slots are trained on and what they weigh beside, to the bit, where a policy picks.
+    pub picks: Vec<(u32, u32)>,
     /// The hash over positions, weights and column bytes.
     pub hash: String,
 }
@@ -30,8 +33,18 @@ pub fn walk_batch(batch: &Batch) -> Line {
         positions: batch.positions.to_vec(),
         weights: batch.weights.iter().map(|weight| weight.to_bits()).collect(),
         ids: ids.values().to_vec(),
+        picks: picks(batch),
         hash: batch.hash().unwrap().to_string(),
     }
+}
+
+/// What is picked of `batch`, if its model says what [`scores`] does.
+fn picks(batch: &Batch) -> Vec<(u32, u32)> {
+    if batch.receipt.needs().is_none() {
+        return Vec::new();
+    }
+    let picks = batch.receipt.select(&scores(batch.number, &batch.positions)).unwrap();
+    picks.iter().map(|pick| (pick.index, pick.weight.to_bits())).collect()
 }
 
 /// Walks `stream` to its end.

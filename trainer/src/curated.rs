@@ -19,6 +19,7 @@ use crate::{
     Error, Signals,
     feedback::{Feedback, Settled},
     loss::Losses,
+    selection::Picked,
 };
 
 /// What the weighted sum of losses is divided by.
@@ -36,25 +37,27 @@ pub enum WeightNorm {
 ///
 /// A batch that is dropped before it is settled is reported as "no signal".
 pub struct Curated<B> {
-    inner: B,
+    pub(crate) inner: B,
     /// None for a plain batch.
-    slots: Option<Slots>,
+    pub(crate) slots: Option<Slots>,
 }
 
 /// What a batch of a run knows of its slots, and its way back.
-struct Slots {
-    number: u64,
+pub(crate) struct Slots {
+    pub(crate) number: u64,
     epoch: u32,
     /// Rows of the batch.
-    slots: usize,
-    positions: Arc<[Position]>,
-    weights: Vec<f32>,
+    pub(crate) slots: usize,
+    pub(crate) positions: Arc<[Position]>,
+    pub(crate) weights: Vec<f32>,
     spans: Option<Arc<[SampleSpan]>>,
     device: Device,
-    feedback: Arc<Feedback>,
+    pub(crate) feedback: Arc<Feedback>,
     padding: bool,
     /// Until the batch is settled; none from the start for one that only fills up.
-    receipt: Mutex<Option<Receipt>>,
+    pub(crate) receipt: Mutex<Option<Receipt>>,
+    /// What was scored and picked, once it was: reported in place of what is settled.
+    pub(crate) picked: Option<Picked>,
 }
 
 impl<B> Curated<B> {
@@ -68,7 +71,8 @@ impl<B> Curated<B> {
         let Origin { number, epoch, slots, positions, weights, spans, receipt } = origin;
         let padding = receipt.is_none();
         let receipt = Mutex::new(receipt);
-        let slots = Slots { number, epoch, slots, positions, weights, spans, device, feedback, padding, receipt };
+        let slots =
+            Slots { number, epoch, slots, positions, weights, spans, device, feedback, padding, receipt, picked: None };
         Self { inner, slots: Some(slots) }
     }
 
@@ -186,6 +190,14 @@ impl<B> Curated<B> {
             return losses.per_sample().mul_scalar(0.0).sum();
         }
         if let Some(receipt) = receipt {
+            if let Some(picked) = &slots.picked {
+                picked.report(receipt);
+                return slots.reduce(losses, norm);
+            }
+            if receipt.needs().is_some() {
+                slots.feedback.fault(Error::Unselected { batch: slots.number });
+                return losses.per_sample().mul_scalar(0.0).sum();
+            }
             let losses = losses.per_sample().without_autodiff();
             slots.feedback.send(Settled { receipt, losses, classes: signals.into_rows() });
         }
@@ -194,7 +206,7 @@ impl<B> Curated<B> {
 }
 
 impl Slots {
-    fn check(&self, losses: &Losses, signals: &Signals) -> Result<(), Error> {
+    pub(crate) fn check(&self, losses: &Losses, signals: &Signals) -> Result<(), Error> {
         let slots = self.weights.len();
         let mismatch = |what, found| Error::Mismatch { batch: self.number, what, found, slots };
         let [found] = losses.per_sample().dims();

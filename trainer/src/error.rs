@@ -46,6 +46,26 @@ pub enum Error {
     )]
     Busy,
 
+    /// A super-batch of candidates that was settled as a whole.
+    #[error(
+        "batch {batch}: the policy picks the rows to train on inside the step; call `select` on the batch before the \
+         forward pass that is trained"
+    )]
+    Unselected {
+        /// The batch's number.
+        batch: u64,
+    },
+
+    /// A super-batch whose rows could not be picked.
+    #[error("batch {batch}: no row could be picked: {source}")]
+    Selection {
+        /// The batch's number.
+        batch: u64,
+        /// What went wrong: on the device, or with the scores.
+        #[source]
+        source: BoxError,
+    },
+
     /// A training with several devices that this run cannot feed.
     #[error("{ranks} devices: {what}")]
     Ranks {

@@ -132,7 +132,7 @@ impl Settled {
     }
 }
 
-fn no_signal(batch: u64, error: &dyn std::fmt::Display) {
+pub(crate) fn no_signal(batch: u64, error: &dyn std::fmt::Display) {
     tracing::warn!(batch, %error, "a batch is reported without a signal");
 }
 
@@ -146,7 +146,12 @@ fn read(losses: Tensor<1>, classes: Option<Tensor<2>>) -> Result<Vec<Signal>, Bo
     let losses = data.next().map(floats).transpose()?.unwrap_or_default();
     let classes = data.next().map(floats).transpose()?;
 
-    Ok(match classes {
+    Ok(signals(losses, classes))
+}
+
+/// One signal a loss; `classes` has three numbers for each, as `Signals` lays them out.
+pub(crate) fn signals(losses: Vec<f32>, classes: Option<Vec<f32>>) -> Vec<Signal> {
+    match classes {
         None => losses.into_iter().map(|loss| Signal { loss, class: None }).collect(),
         Some(classes) => losses
             .into_iter()
@@ -156,9 +161,9 @@ fn read(losses: Tensor<1>, classes: Option<Tensor<2>>) -> Result<Vec<Signal>, Bo
                 class: Some(ClassSignal { logit_margin, probability_margin, probability }),
             })
             .collect(),
-    })
+    }
 }
 
-fn floats(data: TensorData) -> Result<Vec<f32>, BoxError> {
+pub(crate) fn floats(data: TensorData) -> Result<Vec<f32>, BoxError> {
     Ok(data.try_cast_as::<f32>()?.try_into_vec::<f32>()?)
 }

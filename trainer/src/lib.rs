@@ -115,6 +115,7 @@ mod metrics;
 mod pace;
 mod renderer;
 mod run;
+mod selection;
 mod signals;
 
 pub use batcher::ArrowBatcher;
@@ -125,4 +126,5 @@ pub use error::{BoxError, Error, Result};
 pub use metrics::StreamMetric;
 pub use pace::Pace;
 pub use renderer::BarsRenderer;
+pub use selection::SelectRows;
 pub use signals::Signals;

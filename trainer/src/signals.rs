@@ -1,19 +1,46 @@
 //! What the outputs of a model say of its samples, computed on the device beside the loss, outside the graph.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Bool, Int, Tensor};
 
 /// What a step reports of its samples besides their losses.
 #[derive(Clone, Debug)]
 pub struct Signals {
     /// `[batch, 3]`: logit margin, probability margin, probability of the label. Outside autodiff.
     rows: Option<Tensor<2>>,
+    gradient: Option<Gradient>,
+    /// `[batch]`, on the host.
+    pub(crate) alignments: Option<Vec<f32>>,
+}
+
+/// What the norm of the loss's gradient at the model's output follows from. Computed only where a selector asks for it.
+#[derive(Clone, Debug)]
+enum Gradient {
+    /// `[batch, classes]`: e^(z − max z), and `[batch, 1]`: their sums; where the label is.
+    Classes { exponentials: Tensor<2>, sums: Tensor<2>, is_label: Tensor<2, Bool> },
+    /// `[batch]`, as given.
+    Norm(Tensor<1>),
 }
 
 impl Signals {
     /// Nothing besides the losses, where there are no classes.
     #[must_use]
     pub const fn none() -> Self {
-        Self { rows: None }
+        Self { rows: None, gradient: None, alignments: None }
+    }
+
+    /// With how each sample's gradient stands to that of a trusted set
+    /// ([`Trusted::alignments`](arable_loader::value::Trusted::alignments)), one number a sample: the policy `alignment`
+    /// picks by it.
+    #[must_use]
+    pub fn with_alignments(self, alignments: &[f64]) -> Self {
+        Self { alignments: Some(alignments.iter().map(|&alignment| alignment as f32).collect()), ..self }
+    }
+
+    /// With the norm of the loss's gradient at the model's output, `[batch]`, for models without classes: |ŷ − y| for
+    /// squared errors. The policy `importance` needs it; for classes it follows from the logits.
+    #[must_use]
+    pub fn with_gradient_norms(self, norms: &Tensor<1>) -> Self {
+        Self { gradient: Some(Gradient::Norm(norms.clone().without_autodiff())), ..self }
     }
 
     /// What logits z `[batch, classes]` say of labels y `[batch]`, with p = softmax(z): the margins
@@ -34,15 +61,33 @@ impl Signals {
         let all = Tensor::<1, Int>::arange(0..i64::try_from(classes).unwrap_or(i64::MAX), &z.device());
         let is_label = y.clone().equal(all.reshape([1, classes]));
         let of_label = z.clone().gather(1, y);
-        let of_rival = z.clone().mask_fill(is_label, f32::NEG_INFINITY).max_dim(1);
+        let of_rival = z.clone().mask_fill(is_label.clone(), f32::NEG_INFINITY).max_dim(1);
 
         // softmax is monotone, so the rival is the same on both scales, and only the row's normaliser is missing.
         let top = of_label.clone().max_pair(of_rival.clone());
-        let sum = (z - top.clone()).exp().sum_dim(1);
+        let exponentials = (z - top.clone()).exp();
+        let sum = exponentials.clone().sum_dim(1);
         let p = (of_label.clone() - top.clone()).exp() / sum.clone();
-        let p_rival = (of_rival.clone() - top).exp() / sum;
+        let p_rival = (of_rival.clone() - top).exp() / sum.clone();
+        let gradient = Some(Gradient::Classes { exponentials, sums: sum, is_label });
 
-        Self { rows: Some(Tensor::cat(vec![of_label - of_rival, p.clone() - p_rival, p], 1)) }
+        Self {
+            rows: Some(Tensor::cat(vec![of_label - of_rival, p.clone() - p_rival, p], 1)),
+            gradient,
+            alignments: None,
+        }
+    }
+
+    /// ‖softmax(z) − onehot(y)‖₂ of each sample (EL2N; Paul et al. 2021), or the norms that were given; `[batch]`.
+    pub(crate) fn gradient_norms(&self) -> Option<Tensor<1>> {
+        match self.gradient.clone()? {
+            Gradient::Norm(norms) => Some(norms),
+            Gradient::Classes { exponentials, sums, is_label } => {
+                let [batch, _] = exponentials.dims();
+                let errors = exponentials / sums - is_label.float();
+                Some(errors.powi_scalar(2).sum_dim(1).sqrt().reshape([batch]))
+            }
+        }
     }
 
     /// How many samples they speak of; none where there is nothing besides the losses.

@@ -6,7 +6,7 @@
 //! that it may speak of, and supersedes what earlier ones say from that batch on (a resumed run repeats the batches
 //! after its checkpoint). A batch that no segment speaks of was never reported: no signal.
 
-use crate::{ClassSignal, Error, Hash, Place, Position, Report, Result, Signal};
+use crate::{ClassSignal, Error, Hash, Pick, Place, Position, Report, Result, Signal};
 use arrow::{
     array::{Array, ArrayRef, Float32Array, RecordBatch, UInt32Array, UInt64Array},
     datatypes::{DataType, Field, Float32Type, Schema, SchemaRef, UInt32Type, UInt64Type},
@@ -38,6 +38,16 @@ fn schema() -> SchemaRef {
     Arc::new(Schema::new(Vec::from(fields)))
 }
 
+/// What selectors picked: a part of its own, before that of the rows that it was picked from.
+fn picks_schema() -> SchemaRef {
+    let fields = [
+        Field::new("batch", DataType::UInt64, false),
+        Field::new("pick", DataType::UInt32, false),
+        Field::new("weight", DataType::Float32, false),
+    ];
+    Arc::new(Schema::new(Vec::from(fields)))
+}
+
 /// First bytes of a segment; the digit is the format's version.
 const MAGIC: &[u8; 16] = b"arable feedback1";
 
@@ -47,6 +57,7 @@ pub struct FeedbackWriter {
     path: PathBuf,
     file: File,
     rows: Vec<(u64, Position, Signal)>,
+    picks: Vec<(u64, Pick)>,
 }
 
 impl FeedbackWriter {
@@ -62,7 +73,7 @@ impl FeedbackWriter {
         let path = folder.join(format!("{:06}-from-{first_batch:020}.arrows", number.unwrap_or(0)));
         let mut file = File::create_new(&path).map_err(Error::io("create", path.clone()))?;
         file.write_all(MAGIC).map_err(Error::io("write", path.clone()))?;
-        Ok(Self { path, file, rows: Vec::new() })
+        Ok(Self { path, file, rows: Vec::new(), picks: Vec::new() })
     }
 
     /// Takes down `report`. Reports come in batch order.
@@ -72,6 +83,7 @@ impl FeedbackWriter {
     /// [`Error::Io`].
     pub fn append(&mut self, report: &Report) -> Result<()> {
         self.rows.extend(report.rows.iter().map(|&(position, signal)| (report.batch, position, signal)));
+        self.picks.extend(report.picks.iter().map(|&pick| (report.batch, pick)));
         if self.rows.len() >= ROWS_A_PART { self.flush() } else { Ok(()) }
     }
 
@@ -84,9 +96,15 @@ impl FeedbackWriter {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let rows = std::mem::take(&mut self.rows);
-        let stream =
-            encoded(&rows).map_err(|error| Error::io("write", self.path.clone())(std::io::Error::other(error)))?;
+        let (rows, picks) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.picks));
+        if !picks.is_empty() {
+            self.part(encoded_picks(&picks))?;
+        }
+        self.part(encoded(&rows))
+    }
+
+    fn part(&mut self, stream: std::result::Result<Vec<u8>, ArrowError>) -> Result<()> {
+        let stream = stream.map_err(|error| Error::io("write", self.path.clone())(std::io::Error::other(error)))?;
         let mut part = (stream.len() as u64).to_le_bytes().to_vec();
         part.extend_from_slice(&Hash::of(&stream).0);
         part.extend_from_slice(&stream);
@@ -115,9 +133,22 @@ fn encoded(rows: &[(u64, Position, Signal)]) -> std::result::Result<Vec<u8>, Arr
         class(|class| class.probability_margin),
         class(|class| class.probability),
     ];
+    ipc(schema(), columns)
+}
+
+fn encoded_picks(picks: &[(u64, Pick)]) -> std::result::Result<Vec<u8>, ArrowError> {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(UInt64Array::from_iter_values(picks.iter().map(|pick| pick.0))),
+        Arc::new(UInt32Array::from_iter_values(picks.iter().map(|pick| pick.1.index))),
+        Arc::new(Float32Array::from_iter_values(picks.iter().map(|pick| pick.1.weight))),
+    ];
+    ipc(picks_schema(), columns)
+}
+
+fn ipc(schema: SchemaRef, columns: Vec<ArrayRef>) -> std::result::Result<Vec<u8>, ArrowError> {
     let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD))?;
-    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema(), options)?;
-    writer.write(&RecordBatch::try_new(schema(), columns)?)?;
+    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options)?;
+    writer.write(&RecordBatch::try_new(schema, columns)?)?;
     writer.into_inner()
 }
 
@@ -146,6 +177,8 @@ impl FeedbackLog {
             }
             log.read_segment(segment)?;
         }
+        // A killed run may have written what was picked, and not of what.
+        log.reports.retain(|_, report| !report.rows.is_empty());
         Ok(log)
     }
 
@@ -176,11 +209,26 @@ impl FeedbackLog {
 
     fn read_part(&mut self, stream: &[u8]) -> Option<()> {
         let reader = StreamReader::try_new(stream, None).ok()?;
-        if reader.schema() != schema() {
+        let of_picks = reader.schema() == picks_schema();
+        if !of_picks && reader.schema() != schema() {
             return None;
         }
         for rows in reader {
-            self.take(&rows.ok()?)?;
+            let rows = rows.ok()?;
+            if of_picks { self.take_picks(&rows)? } else { self.take(&rows)? }
+        }
+        Some(())
+    }
+
+    fn take_picks(&mut self, part: &RecordBatch) -> Option<()> {
+        use arrow::array::AsArray;
+        let batches = part.column(0).as_primitive_opt::<UInt64Type>()?;
+        let indices = part.column(1).as_primitive_opt::<UInt32Type>()?;
+        let weights = part.column(2).as_primitive_opt::<Float32Type>()?;
+        for i in 0..part.num_rows() {
+            let batch = batches.value(i);
+            let report = self.reports.entry(batch).or_insert_with(|| Report::none(batch));
+            report.picks.push(Pick { index: indices.value(i), weight: weights.value(i) });
         }
         Some(())
     }
@@ -244,7 +292,7 @@ mod tests {
         let class = |loss: f32| ClassSignal { logit_margin: loss, probability_margin: -loss, probability: 0.5 };
         let signal = |loss| Signal { loss, class: (loss != 3.0).then(|| class(loss)) };
         let rows = losses.iter().zip(0..).map(|(&loss, row)| (Position::new(7, row), signal(loss))).collect();
-        Report { batch, rows }
+        Report::new(batch, rows)
     }
 
     fn write(folder: &Path, first: u64, reports: &[Report]) {
@@ -261,6 +309,16 @@ mod tests {
         assert_eq!(log.get(0), Some(&reports[0]));
         assert_eq!(log.get(1), None);
         assert_eq!(log.get(2), Some(&reports[2]));
+    }
+
+    #[test]
+    fn what_was_picked_is_read_back_with_the_rows_that_it_was_picked_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let picks = vec![Pick { index: 0, weight: 1.5 }, Pick { index: 0, weight: 1.5 }, Pick::plain(1)];
+        let reports = [Report { picks, ..report(0, &[1.0, 3.0]) }, report(1, &[2.0])];
+        write(folder.path(), 0, &reports);
+        let log = FeedbackLog::read(folder.path()).unwrap();
+        assert!(log.iter().eq(&reports));
     }
 
     #[test]

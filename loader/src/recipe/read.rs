@@ -19,7 +19,7 @@ use toml::{Table, Value};
 const LONGEST_FILE: u64 = 1 << 20;
 
 /// The options of a policy that name a dataset or a file.
-pub(super) const PATH_OPTIONS: [&str; 2] = ["trusted", "reference"];
+pub(super) const PATH_OPTIONS: [&str; 3] = ["trusted", "reference", "values"];
 
 const LEAST: &str = "\n\nThe least that a recipe needs:\n\n[dataset]\nurl = \"data/*.parquet\"";
 

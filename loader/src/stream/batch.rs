@@ -1,7 +1,14 @@
 //! What the stream hands over: rows, where they stand, what their losses count, and the way back.
 
-use super::packing::SampleSpan;
-use crate::{Error, Hash, Position, Report, Result, Signal, clean::content_bytes, value::inbox::Inbox};
+use super::{
+    packing::SampleSpan,
+    picking::{self, Picking},
+};
+use crate::{
+    Error, Hash, Pick, Position, Report, Result, Signal,
+    clean::content_bytes,
+    value::{Needs, Reference, Scored, inbox::Inbox},
+};
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
 
@@ -88,16 +95,36 @@ pub struct Receipt {
     batch: u64,
     positions: Arc<[Position]>,
     inbox: Option<Arc<Inbox>>,
+    selecting: Option<Selecting>,
+}
+
+/// What it takes to pick the rows of a super-batch.
+#[derive(Debug)]
+struct Selecting {
+    picking: Arc<Picking>,
+    epoch: u32,
+    references: Vec<Option<Reference>>,
 }
 
 impl Receipt {
     pub(super) const fn new(batch: u64, positions: Arc<[Position]>, inbox: Arc<Inbox>) -> Self {
-        Self { batch, positions, inbox: Some(inbox) }
+        Self { batch, positions, inbox: Some(inbox), selecting: None }
+    }
+
+    /// Of a super-batch, whose rows are picked by `picking`; `references` are what is known of them.
+    pub(super) fn with_picking(
+        mut self,
+        picking: Arc<Picking>,
+        epoch: u32,
+        references: Vec<Option<Reference>>,
+    ) -> Self {
+        self.selecting = Some(Selecting { picking, epoch, references });
+        self
     }
 
     /// Of a batch that nobody wants to hear of.
     pub(super) const fn mute(batch: u64, positions: Arc<[Position]>) -> Self {
-        Self { batch, positions, inbox: None }
+        Self { batch, positions, inbox: None, selecting: None }
     }
 
     /// The batch that this receipt speaks of.
@@ -106,12 +133,58 @@ impl Receipt {
         self.batch
     }
 
+    /// What has to be known of the rows so that those to train on can be [picked](Self::select), where the batch is a
+    /// super-batch of candidates; `None` where it is trained as a whole.
+    #[must_use]
+    pub fn needs(&self) -> Option<Needs> {
+        self.selecting.as_ref().map(|selecting| selecting.picking.selection.selector.needs())
+    }
+
+    /// Which rows of a super-batch are trained on: a function of the scores, of which there is one a row in the order of
+    /// [`Batch::positions`]. Of a batch that is trained as a whole, all of them, with weight 1.
+    ///
+    /// Train on them, then [report](Self::report_picked) both the scores' signals and the picks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Feedback`] where the scores are not as many as the rows, or lack what the selector [needs](Self::needs).
+    pub fn select(&self, scored: &[Scored]) -> Result<Vec<Pick>> {
+        match &self.selecting {
+            Some(Selecting { picking, epoch, references }) => {
+                picking.pick((self.batch, *epoch), &self.positions, references, scored)
+            }
+            None => Ok((0..self.positions.len()).map(Pick::plain).collect()),
+        }
+    }
+
     /// Reports one signal a sample (a span, where slots are packed), in the order of [`Batch::positions`].
     ///
     /// # Errors
     ///
-    /// [`Error::Feedback`] where the signals are not as many as the samples; the batch then counts as "no signal".
-    pub fn report(mut self, signals: &[Signal]) -> Result<()> {
+    /// [`Error::Feedback`] where the signals are not as many as the samples, or where the batch is a super-batch, whose
+    /// report says too what was [picked](Self::report_picked); the batch then counts as "no signal".
+    pub fn report(self, signals: &[Signal]) -> Result<()> {
+        if self.selecting.is_some() {
+            let what =
+                "it is a super-batch of candidates: pick the rows to train on (`select`), and report what was picked";
+            return Err(Error::Feedback { batch: self.batch, what: what.to_owned() });
+        }
+        self.send(signals, Vec::new())
+    }
+
+    /// Reports of a super-batch one signal a candidate, in the order of [`Batch::positions`], and which of them were
+    /// trained on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Feedback`] where the signals are not as many as the candidates, or picks are no candidates in ascending
+    /// order; the batch then counts as "no signal".
+    pub fn report_picked(self, signals: &[Signal], picks: &[Pick]) -> Result<()> {
+        picking::check(self.batch, picks, self.positions.len())?;
+        self.send(signals, picks.to_vec())
+    }
+
+    fn send(mut self, signals: &[Signal], picks: Vec<Pick>) -> Result<()> {
         if signals.len() != self.positions.len() {
             let what =
                 format!("{} signals for {} samples; give one signal a sample", signals.len(), self.positions.len());
@@ -119,7 +192,7 @@ impl Receipt {
         }
         let rows = self.positions.iter().copied().zip(signals.iter().copied()).collect();
         match self.inbox.take() {
-            Some(inbox) => inbox.submit(Report { batch: self.batch, rows }),
+            Some(inbox) => inbox.submit(Report { batch: self.batch, rows, picks }),
             None => Ok(()),
         }
     }

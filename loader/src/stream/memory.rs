@@ -35,6 +35,9 @@ impl Budget {
         let most = |of: &dyn Fn(&crate::Block) -> u64| plan.blocks.iter().map(of).max().unwrap_or(0);
         let row = most(&|block| block.decoded_bytes.div_ceil(u64::from(block.rows).max(1)));
         let batches = u64::from(recipe.stream.prefetch) + BATCHES_IN_HAND;
+        // Where a policy picks inside the step, a batch is a super-batch of candidates.
+        let candidates = recipe.policy.options.get("candidates").and_then(toml::Value::as_integer).unwrap_or(0);
+        let batch_rows = u64::from(recipe.batch.size).max(u64::try_from(candidates).unwrap_or(0));
         let rows = plan.rows();
         Self {
             budget: recipe.stream.memory.0,
@@ -42,7 +45,7 @@ impl Budget {
             blocks: plan.blocks.len() as u64,
             largest: most(&|block| block.decoded_bytes),
             reading: most(&|block| block.decoded_bytes.saturating_add(block.working_bytes)),
-            batches: row.saturating_mul(u64::from(recipe.batch.size).min(rows)).saturating_mul(batches),
+            batches: row.saturating_mul(batch_rows.min(rows)).saturating_mul(batches),
             values: rows.saturating_mul(VALUE_BYTES),
             index,
             plan: held_by(plan).saturating_add(source.held_bytes()),

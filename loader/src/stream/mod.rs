@@ -8,7 +8,9 @@ mod assemble;
 mod batch;
 mod buckets;
 mod by_domain;
+mod chosen;
 mod classes;
+pub mod conformance;
 mod contents;
 mod curate;
 mod data;
@@ -21,6 +23,7 @@ mod memory;
 mod meters;
 mod open;
 mod packing;
+mod picking;
 mod pool;
 mod quarantine;
 mod ranks;
@@ -32,6 +35,7 @@ mod state;
 mod survey;
 mod sweep;
 mod transform;
+mod values;
 mod verdict_cache;
 mod visits;
 mod window;
@@ -96,6 +100,8 @@ pub struct Stream {
     thread: Option<JoinHandle<(Box<Assembler>, bool)>>,
     /// The state that this stream began with.
     begun: State,
+    /// The trajectories that it began with.
+    known: Table,
     mark: Option<Mark>,
     /// Whether the run came to its end.
     ended: bool,
@@ -143,7 +149,7 @@ impl Stream {
         self.shared.settings.window
     }
 
-    /// Rows of a full batch.
+    /// Rows of a full batch: those that are trained, or, where a policy picks inside the step, its candidates.
     #[must_use]
     pub fn batch_size(&self) -> usize {
         self.shared.settings.batch_size
@@ -217,7 +223,7 @@ impl Stream {
     ///
     /// [`Error::Feedback`] if a report named rows that the plan does not have.
     pub fn values(&self) -> Result<Table> {
-        let Some(mark) = &self.mark else { return Ok(Table::new(&block_rows(self.plan()))) };
+        let Some(mark) = &self.mark else { return Ok(self.known.snapshot()) };
         let mut table = mark.opening.table.snapshot();
         for report in self.shared.reports(mark.opening.applied, u64::MAX) {
             table.apply(&report)?;
@@ -358,6 +364,13 @@ impl Stream {
             Receipt::mute(number, Arc::clone(&positions))
         } else {
             Receipt::new(number, Arc::clone(&positions), Arc::clone(&self.shared.inbox))
+        };
+        let receipt = match &self.shared.picking {
+            Some(picking) => {
+                let references = picking.references(&data, &positions)?;
+                receipt.with_picking(Arc::clone(picking), epoch, references)
+            }
+            None => receipt,
         };
         let batch = Batch { number, epoch, data, positions, weights, spans, padding: false, receipt };
         self.shared.handed_rows.fetch_add(batch.presentations(), Ordering::AcqRel);

@@ -2,16 +2,19 @@
 
 use super::{
     Buckets, Packing, Stream, Transform, block_rows,
+    chosen::{check, known, path_option, picking, spec},
     contents::Finish,
     data::{self, Sharing},
     memory::Budget,
     meters::Meters,
+    picking::Known,
     quarantine::Quarantine,
     record::{self, Recorder},
     shared::{Settings, Shared},
     split::Parting,
     state::State,
     survey,
+    values::{Pass, read_values},
     workers::{BeforeRead, Work},
 };
 use crate::{
@@ -20,7 +23,7 @@ use crate::{
     ledger::{MixedDomain, Record},
     recipe::Part,
     source::Source,
-    value::{Policy, PolicySpec, inbox::Inbox, policy},
+    value::{Policy, References, Table, inbox::Inbox, policy},
 };
 use std::{
     collections::VecDeque,
@@ -66,6 +69,9 @@ pub struct StreamBuilder {
     before_read: Option<BeforeRead>,
     operators: Vec<(Box<dyn Operator>, Action)>,
     evaluation: Option<Part>,
+    part: Part,
+    references: Option<Arc<References>>,
+    values: Option<Table>,
 }
 
 impl fmt::Debug for StreamBuilder {
@@ -91,6 +97,9 @@ impl StreamBuilder {
             before_read: None,
             operators: Vec::new(),
             evaluation: None,
+            part: Part::Train,
+            references: None,
+            values: None,
         }
     }
 
@@ -148,6 +157,26 @@ impl StreamBuilder {
         self
     }
 
+    /// Trains on `part` of the recipe's `[split]` instead of what no part keeps out: for reference models that are fitted
+    /// crosswise, each on one half of the data.
+    pub const fn part(mut self, part: Part) -> Self {
+        self.part = part;
+        self
+    }
+
+    /// What a reference model says of the rows of this plan, in place of the file that the recipe's `reference` names.
+    pub fn references(mut self, references: Arc<References>) -> Self {
+        self.references = Some(references);
+        self
+    }
+
+    /// The trajectories to begin with, over the same plan, in place of the file that the recipe's `values` names. Where
+    /// the stream is [resumed](Self::resume), the state has its own.
+    pub fn values(mut self, values: Table) -> Self {
+        self.values = Some(values);
+        self
+    }
+
     /// Reads from `source` instead of the recipe's `[dataset]`.
     pub fn source(mut self, source: Arc<dyn Source>) -> Self {
         self.source = Some(source);
@@ -197,9 +226,9 @@ impl StreamBuilder {
             None => data::source(&recipe, block_limit)?,
         };
         let plan = source.plan();
-        let parting = Parting::of(&recipe, self.evaluation.unwrap_or_default(), &plan.schema)?;
+        let parting = Parting::of(&recipe, self.evaluation.unwrap_or(self.part), &plan.schema)?;
         // What is kept out of training teaches no operator either.
-        let learning = Parting::of(&recipe, Part::Train, &plan.schema)?;
+        let learning = Parting::of(&recipe, self.part, &plan.schema)?;
         let plan_order = self.evaluation.is_some();
         if plan_order {
             recipe = as_evaluation(recipe);
@@ -231,8 +260,16 @@ impl StreamBuilder {
         }
         let policy = match self.policy {
             Some(chosen) => chosen,
-            None => policy(&PolicySpec { name: recipe.policy.name.clone(), options: recipe.policy.options.clone() })?,
+            None => policy(&spec(&recipe))?,
         };
+        let pass = Pass {
+            threads: recipe.stream.threads as usize,
+            budget: memory / 4,
+            on_bad_block: recipe.stream.on_bad_block,
+        };
+        let known = known(&recipe, policy.as_ref(), self.references, source.as_ref(), pass)?;
+        let picking = picking(&recipe, policy.as_ref(), &known, plan_order)?.map(Arc::new);
+        check(policy.as_ref(), plan, cleaner.scores(), (picking.is_some() && self.pack.is_some(), plan_order))?;
         if policy.reads_signals() && recipe.world > 1 {
             return Err(Error::recipe(format!(
                 "policy `{}` acts on what training says, and what is said to another process does not come to the draws of \
@@ -257,7 +294,15 @@ impl StreamBuilder {
         let finish = Finish::new(self.transforms, self.pack, self.bucket, &plan.schema, recipe.seed)?;
         let begun = State {
             plan: plan.hash(),
-            recipe: identity(&recipe, window, &cleaner, policy.as_ref(), &finish, self.evaluation, &source.in_order()),
+            recipe: identity(
+                &recipe,
+                window,
+                &cleaner,
+                policy.as_ref(),
+                &finish,
+                (self.evaluation, self.part, &known),
+                &source.in_order(),
+            ),
             window,
             block_limit,
             next_batch: 0,
@@ -273,7 +318,14 @@ impl StreamBuilder {
             }
         };
         let rows = block_rows(plan);
-        let (start, visits, classes, reports) = begun.start(&rows, &sharing.parts, &cleaner)?;
+        let (mut start, visits, classes, reports) = begun.start(&rows, &sharing.parts, &cleaner)?;
+        if begun.opening.is_none() && !plan_order {
+            match (self.values, path_option(&recipe, "values")?) {
+                (Some(table), _) => start.table = table,
+                (None, Some(path)) => start.table = read_values(source.as_ref(), &path, pass)?,
+                (None, None) => {}
+            }
+        }
 
         let inbox = Inbox::new(start.applied, self.patience);
         restore(&inbox, start.applied, begun.next_batch, reports)?;
@@ -319,6 +371,10 @@ impl StreamBuilder {
             work: Arc::new(work),
             policy,
             finish,
+            references: match &known {
+                Known::Table(references) => Some(Arc::clone(references)),
+                Known::Nothing | Known::Column(_) => None,
+            },
             settings: Settings {
                 seed: recipe.seed,
                 window,
@@ -326,7 +382,7 @@ impl StreamBuilder {
                 parts: sharing.parts,
                 exhausted: sharing.exhausted,
                 plan_order,
-                batch_size: recipe.batch.size as usize,
+                batch_size: picking.as_ref().map_or(recipe.batch.size, |picking| picking.selection.candidates) as usize,
                 drop_last: recipe.batch.drop_last,
                 feedback_lag: u64::from(recipe.stream.feedback_lag),
                 on_bad_block: recipe.stream.on_bad_block,
@@ -337,6 +393,7 @@ impl StreamBuilder {
                 budget: budget.for_blocks(),
                 keep_in_memory,
             },
+            picking,
             inbox: Arc::new(inbox),
             visits: Mutex::new(visits),
             classes: Mutex::new(classes),
@@ -347,6 +404,7 @@ impl StreamBuilder {
             end: OnceLock::new(),
             meters,
         });
+        let known_at_start = start.table.snapshot();
         let threads = recipe.stream.threads as usize;
         let assembler = super::Assembler::new(Arc::clone(&shared), start, threads)?;
         Ok(Stream {
@@ -369,6 +427,7 @@ impl StreamBuilder {
             pad_tail: self.pad_tail,
             spare: None,
             begun,
+            known: known_at_start,
         })
     }
 }
@@ -388,13 +447,19 @@ fn identity(
     cleaner: &Cleaner,
     policy: &dyn Policy,
     finish: &Finish,
-    evaluation: Option<Part>,
+    (evaluation, part, known): (Option<Part>, Part, &Known),
     in_order: &[Range<u32>],
 ) -> crate::Hash {
     let of = |text: &str| crate::Hash::of(text.as_bytes());
     let mut parts = vec![recipe.identity(window), cleaner.fingerprint(), of(&policy.fingerprint())];
     parts.extend(finish.fingerprints().iter().map(|text| of(text)));
     parts.extend(evaluation.map(|part| of(&format!("evaluation of {}", part.name()))));
+    if part != Part::Train {
+        parts.push(of(&format!("training on {}", part.name())));
+    }
+    if let Known::Table(references) = known {
+        parts.push(references.hash());
+    }
     if !in_order.is_empty() {
         parts.push(of(&format!("in order: {in_order:?}")));
     }

@@ -84,6 +84,9 @@ impl Recorder {
                         .update(&class.probability.to_le_bytes()),
                 };
             }
+            for pick in &report.picks {
+                hasher.update(&pick.index.to_le_bytes()).update(&pick.weight.to_le_bytes());
+            }
             rows += report.rows.len() as u64;
             self.feedback.append(report)?;
         }

@@ -4,6 +4,7 @@ use super::{
     contents::{Contents, Finish},
     domains::Standing,
     meters::Meters,
+    picking::Picking,
     pool::Later,
     record::Entry,
     schedule::Schedule,
@@ -15,7 +16,7 @@ use crate::{
     Hash, Report,
     recipe::{Exhausted, OnBad},
     value::{
-        Classes, Parameters, Policy, Table,
+        Classes, Parameters, Policy, References, Table,
         inbox::{Inbox, Wait},
     },
 };
@@ -62,6 +63,10 @@ pub(super) struct Shared {
     pub(super) work: Arc<Work>,
     pub(super) policy: Arc<dyn Policy>,
     pub(super) finish: Finish,
+    /// How rows are picked inside a training step, where they are.
+    pub(super) picking: Option<Arc<Picking>>,
+    /// What a reference model says of rows, where a policy needs it.
+    pub(super) references: Option<Arc<References>>,
     pub(super) settings: Settings,
     pub(super) inbox: Arc<Inbox>,
     pub(super) visits: Mutex<Visits>,

@@ -7,6 +7,7 @@ use super::{
     domains::{Domains, Offer},
     intake::Intake,
     meters::Meters,
+    picking,
     record::Entry,
     schedule::Pass,
     shared::{Again, Shared, Start, lock},
@@ -18,7 +19,10 @@ use crate::{
     sample,
     value::{MixtureOpening, Parameters, Reshare, Table, WindowRows, inbox::Wait},
 };
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// How many batches a user may hold unreported before the oldest counts as "no signal", where no draw depends on it:
 /// the reports of later batches wait behind it.
@@ -231,6 +235,7 @@ impl Windows {
             in_force: &in_force,
             memory: &self.memory,
             reports,
+            references: shared.references.as_deref(),
         };
         let Some(Reshare { shares, memory }) = shared.policy.reshare(&opening) else { return Ok(()) };
         let parts = sample::parts(&shares).filter(|parts| parts.len() == plan.domains.len()).ok_or_else(|| {
@@ -264,9 +269,14 @@ impl Windows {
         }
         let mut targets = Vec::with_capacity(positions.len());
         let scores = scores(shared, offer);
+        let column = match shared.policy.column() {
+            Some(name) => column(offer, name)?,
+            None => Vec::new(),
+        };
         let classes = lock(&shared.classes);
         let rows = WindowRows::new(positions, &self.table, &classes)
             .with_scores(&scores)
+            .with_column(&column)
             .with_domains(&shared.work.source.plan().domains);
         shared.policy.targets(&self.parameters, &rows, &mut targets);
         drop(classes);
@@ -305,6 +315,22 @@ fn scores(shared: &Shared, offer: &Offer) -> Vec<(String, Vec<f32>)> {
         offer.positions.iter().map(|position| value(position).unwrap_or(f32::NAN)).collect()
     };
     names.iter().enumerate().map(|(score, name)| (name.clone(), of(score))).collect()
+}
+
+/// The numbers of column `name` of the rows on offer, in their order.
+fn column(offer: &Offer, name: &str) -> Result<Vec<f32>> {
+    let mut of_blocks = HashMap::new();
+    for open in &offer.blocks {
+        let mut numbers = picking::numbers(&open.data, name)?;
+        if open.kept_only {
+            let mut all = vec![f32::NAN; open.kept.keep.rows() as usize];
+            open.kept.keep.kept().zip(numbers).for_each(|(row, number)| all[row as usize] = number);
+            numbers = all;
+        }
+        of_blocks.insert(open.block, numbers);
+    }
+    let number = |position: &Position| of_blocks.get(&position.block)?.get(position.row as usize).copied();
+    Ok(offer.positions.iter().map(|position| number(position).unwrap_or(f32::NAN)).collect())
 }
 
 /// Lowers the target weights of the rows on offer by the factors that cleaning gave them.

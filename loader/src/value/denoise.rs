@@ -220,9 +220,7 @@ mod tests {
             let class = ClassSignal { logit_margin: probability_margin, probability_margin, probability: 0.5 };
             Signal { loss, class: Some(class) }
         };
-        table
-            .apply(&Report { batch: 0, rows: (0..ROW_COUNT).map(|row| (position(row), signal(row))).collect() })
-            .unwrap();
+        table.apply(&Report::new(0, (0..ROW_COUNT).map(|row| (position(row), signal(row))).collect())).unwrap();
         classes.set(0, (0..ROWS[0]).map(|row| row % 3).collect()).unwrap();
         classes.set(1, (0..ROWS[1]).map(|row| row % 3).collect()).unwrap();
         (table, classes)
@@ -300,7 +298,7 @@ mod tests {
     fn losses_without_classes_leave_the_gate_shut() {
         let mut table = Table::new(&ROWS);
         let rows = (0..ROW_COUNT).map(|row| (position(row), Signal { loss: (row % 2) as f32, class: None }));
-        table.apply(&Report { batch: 0, rows: rows.collect() }).unwrap();
+        table.apply(&Report::new(0, rows.collect())).unwrap();
         assert!(Denoise::default().fit(&table, &Classes::new(&ROWS), 99).values().is_empty());
     }
 }

@@ -264,7 +264,7 @@ mod tests {
     const FOREVER: Duration = Duration::from_secs(3_600);
 
     fn report(batch: u64) -> Report {
-        Report { batch, rows: vec![(Position::new(0, batch as u32), Signal { loss: batch as f32, class: None })] }
+        Report::new(batch, vec![(Position::new(0, batch as u32), Signal { loss: batch as f32, class: None })])
     }
 
     fn inbox(handed_out: u64, patience: Duration) -> Inbox {

@@ -214,7 +214,7 @@ mod tests {
         let mut table = Table::new(&ROWS);
         let rows = positions().into_iter().zip(losses);
         let rows = rows.filter_map(|(position, loss)| Some((position, Signal { loss: (*loss)?, class: None })));
-        table.apply(&Report { batch: 0, rows: rows.collect() }).unwrap();
+        table.apply(&Report::new(0, rows.collect())).unwrap();
         let mut classes = Classes::new(&ROWS);
         classes.set(0, (0..70).map(&class).collect()).unwrap();
         classes.set(1, (70..120).map(&class).collect()).unwrap();
@@ -295,7 +295,7 @@ mod tests {
         let mut data = observed(&losses, |_| 0);
         assert_eq!(targets(DEFAULT, &data, 1)[3].inclusion, 0.5);
         let signal = Signal { loss: f32::INFINITY, class: None };
-        data.0.apply(&Report { batch: 1, rows: vec![(positions()[3], signal)] }).unwrap();
+        data.0.apply(&Report::new(1, vec![(positions()[3], signal)])).unwrap();
         assert_eq!(targets(DEFAULT, &data, 1), vec![Target::PLAIN; 120]);
     }
 

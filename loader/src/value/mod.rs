@@ -5,40 +5,52 @@
 //! [`inbox`]. Values that need no training of ours stand beside them: [`confident_learning`], from out-of-sample
 //! probabilities, and [`knn_shapley()`] and [`data_oob()`], from features. This room knows nothing of how rows are read, drawn or trained.
 
+mod alignment;
 mod blocks;
 mod classes;
 pub mod confident_learning;
 mod data_oob;
 mod decision_tree;
 mod denoise;
+mod file;
 pub mod inbox;
 mod infobatch;
 mod knn_shapley;
+mod mixing;
 mod mixture;
+mod own;
 mod parameters;
 mod points;
 mod policy;
 pub mod ranking;
+mod references;
 mod selector;
 mod selectors;
 mod suspicion;
 mod table;
 mod trajectory;
 mod uniform;
+mod weighted;
 
+pub use alignment::{LastLayer, Trusted, greats};
 pub use classes::{Classes, UNKNOWN_CLASS};
 pub use data_oob::{DataOob, OutOfBag, data_oob};
 pub use denoise::Denoise;
+pub use file::{Holds, ValueFile, ValueRow, ValueWriter};
 pub use inbox::{Inbox, Wait};
 pub use infobatch::InfoBatch;
 pub use knn_shapley::knn_shapley;
+pub use mixing::{AdaptiveDataOptimization, DoReMi, Fixed, OnlineDataMixing};
 pub use mixture::{Mixture, Variances};
+pub use own::{OwnPolicy, OwnSelector};
 pub use parameters::Parameters;
 pub use points::Points;
 pub use policy::{MixtureOpening, Policy, PolicySpec, Reshare, WindowRows, policy};
-pub use selector::{Candidate, Needs, Pick, Reference, Selector};
-pub use selectors::{Importance, Jest, ProgressiveDropout, RhoLoss, Selection, SelectiveBackprop};
+pub use references::References;
+pub use selector::{Candidate, Needs, Reference, Scored, Selector};
+pub use selectors::{Alignment, Importance, Jest, ProgressiveDropout, RhoLoss, Selection, SelectiveBackprop};
 pub use suspicion::{Evidence, suspicions};
 pub use table::Table;
 pub use trajectory::Trajectory;
 pub use uniform::Uniform;
+pub use weighted::Weighted;

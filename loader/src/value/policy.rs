@@ -7,15 +7,18 @@ use super::{
     classes::Classes,
     denoise::Denoise,
     infobatch::InfoBatch,
+    mixing::{AdaptiveDataOptimization, DoReMi, Fixed, OnlineDataMixing},
     parameters::Parameters,
+    references::References,
     selectors::{Selecting, Selection},
     table::Table,
     trajectory::Trajectory,
     uniform::Uniform,
+    weighted::Weighted,
 };
 use crate::{
     Domain, Error, Position, Report, Result, Target,
-    spelling::{advice, cut, quoted},
+    spelling::{advice, cut},
 };
 use std::{fmt::Debug, ops::RangeInclusive, sync::Arc};
 
@@ -45,9 +48,24 @@ pub trait Policy: Send + Sync + Debug {
     /// `parameters` are those that this policy's [`fit`](Self::fit) gave for the same data epoch.
     fn targets(&self, parameters: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>);
 
+    /// A score of cleaning that its targets depend on, which they read as [`WindowRows::score`].
+    fn score(&self) -> Option<&str> {
+        None
+    }
+
     /// How the rows that are drawn are thinned out inside a training step, where they are: batches are then
     /// super-batches of candidates.
     fn selection(&self) -> Option<&Selection> {
+        None
+    }
+
+    /// Whether it needs what a reference model says of rows.
+    fn needs_reference(&self) -> bool {
+        self.selection().is_some_and(|selection| selection.selector.needs().reference)
+    }
+
+    /// A column of the data that its targets depend on, which they read as [`WindowRows::column`].
+    fn column(&self) -> Option<&str> {
         None
     }
 
@@ -75,6 +93,8 @@ pub struct MixtureOpening<'a> {
     pub memory: &'a [f64],
     /// The reports that have entered the values since the window before, in batch order.
     pub reports: &'a [Report],
+    /// What a reference model says of rows, where the stream was given it.
+    pub references: Option<&'a References>,
 }
 
 /// What a policy that moves the shares of a mixture asks for.
@@ -93,6 +113,7 @@ pub struct WindowRows<'a> {
     table: &'a Table,
     classes: &'a Classes,
     scores: &'a [(String, Vec<f32>)],
+    column: &'a [f32],
     domains: &'a [Domain],
 }
 
@@ -100,7 +121,7 @@ impl<'a> WindowRows<'a> {
     /// The rows at `positions`, in the window's order.
     #[must_use]
     pub const fn new(positions: &'a [Position], table: &'a Table, classes: &'a Classes) -> Self {
-        Self { positions, table, classes, scores: &[], domains: &[] }
+        Self { positions, table, classes, scores: &[], column: &[], domains: &[] }
     }
 
     /// With what cleaning found out about them: named scores, each with a number a row in the window's order.
@@ -114,6 +135,19 @@ impl<'a> WindowRows<'a> {
     #[must_use]
     pub fn score(&self, name: &str) -> Option<&'a [f32]> {
         self.scores.iter().find(|(score, _)| score == name).map(|(_, values)| values.as_slice())
+    }
+
+    /// With the numbers of the column that the policy asked for, one a row in the window's order.
+    #[must_use]
+    pub const fn with_column(self, column: &'a [f32]) -> Self {
+        Self { column, ..self }
+    }
+
+    /// The numbers of the column that the policy asked for ([`Policy::column`]), one a row in the window's order, NaN
+    /// where it is null; empty where it asked for none.
+    #[must_use]
+    pub const fn column(&self) -> &'a [f32] {
+        self.column
     }
 
     /// The same rows, of a plan with these domains.
@@ -173,6 +207,13 @@ const POLICIES: &[(&str, Build)] = &[
     (Uniform::NAME, |place, options| Ok(Arc::new(Uniform::from_options(place, options)?))),
     (Denoise::NAME, |place, options| Ok(Arc::new(Denoise::from_options(place, options)?))),
     (InfoBatch::NAME, |place, options| Ok(Arc::new(InfoBatch::from_options(place, options)?))),
+    (Weighted::NAME, |place, options| Ok(Arc::new(Weighted::from_options(place, options)?))),
+    (Fixed::NAME, |place, options| Ok(Arc::new(Fixed::from_options(place, options)?))),
+    (OnlineDataMixing::NAME, |place, options| Ok(Arc::new(OnlineDataMixing::from_options(place, options)?))),
+    (AdaptiveDataOptimization::NAME, |place, options| {
+        Ok(Arc::new(AdaptiveDataOptimization::from_options(place, options)?))
+    }),
+    (DoReMi::NAME, |place, options| Ok(Arc::new(DoReMi::from_options(place, options)?))),
 ];
 
 /// Refuses an option that is out of its range, ends included.
@@ -184,14 +225,11 @@ pub(super) fn within(place: &str, option: &str, value: f64, range: RangeInclusiv
     Err(Error::recipe(format!("{place}: `{option}` = {value}: must be at least {least} and at most {most}")))
 }
 
-/// Names of the recipe's contract whose policies this version does not have.
-const NOT_BUILT: &[&str] = &["weighted", "alignment", "odm", "ado", "doremi"];
-
 /// The policy that a recipe asks for.
 ///
 /// # Errors
-/// [`Error::Recipe`] for a name or an option that does not exist, naming the nearest that does; for a value out of its
-/// range; and for a policy that this version does not have.
+/// [`Error::Recipe`] for a name or an option that does not exist, naming the nearest that does; and for a value out of its
+/// range.
 pub fn policy(spec: &PolicySpec) -> Result<Arc<dyn Policy>> {
     if let Some(selecting) = Selecting::from_options(&spec.name, &spec.options) {
         return Ok(Arc::new(selecting?));
@@ -199,11 +237,8 @@ pub fn policy(spec: &PolicySpec) -> Result<Arc<dyn Policy>> {
     let Some((name, build)) = POLICIES.iter().find(|(name, _)| *name == spec.name) else {
         let built: Vec<&str> = POLICIES.iter().map(|(name, _)| *name).chain(Selecting::NAMES).collect();
         let asked = cut(&spec.name);
-        return Err(Error::recipe(if NOT_BUILT.contains(&spec.name.as_str()) {
-            format!("policy `{asked}` is not in this version, which has {}", quoted(&built))
-        } else {
-            format!("there is no policy `{asked}`{}", advice(&spec.name, &built, "this version has"))
-        }));
+        let near = advice(&spec.name, &built, "this version has");
+        return Err(Error::recipe(format!("there is no policy `{asked}`{near}")));
     };
     build(&format!("policy `{name}`"), &spec.options)
 }
@@ -226,7 +261,11 @@ mod tests {
     #[test]
     fn every_policy_is_found_by_its_own_name() {
         for (name, _) in POLICIES {
-            let options = if *name == InfoBatch::NAME { "epochs = 9" } else { "" };
+            let options = match *name {
+                InfoBatch::NAME => "epochs = 9",
+                Weighted::NAME => "column = 'x'",
+                _ => "",
+            };
             let policy = policy(&spec(name, options)).unwrap();
             assert_eq!(policy.name(), *name);
             assert!(policy.fingerprint().starts_with(name));
@@ -252,16 +291,9 @@ mod tests {
         assert!(refusal("denoize", "").contains("did you mean `denoise`?"));
         assert_eq!(
             refusal("zzzz", ""),
-            "there is no policy `zzzz`; this version has `uniform`, `denoise`, `infobatch`, `importance`, `jest`, \
-             `progressive_dropout`, `rho_loss`, `selective_backprop`"
+            "there is no policy `zzzz`; this version has `uniform`, `denoise`, `infobatch`, `weighted`, `fixed`, `odm`, \
+             `ado`, `doremi`, `alignment`, `importance`, `jest`, `progressive_dropout` and 2 more"
         );
-    }
-
-    #[test]
-    fn a_contract_name_that_is_not_built_is_refused_as_such() {
-        for name in NOT_BUILT {
-            assert!(refusal(name, "").contains("not in this version"));
-        }
     }
 
     #[test]

@@ -95,9 +95,9 @@ mod tests {
             let class = ClassSignal { logit_margin: 0.0, probability_margin, probability: 0.5 };
             (Position::new(block, row), Signal { loss: 1.0, class: Some(class) })
         };
-        table.apply(&Report { batch: 0, rows: vec![row(1, 0, -0.5), row(0, 3, 0.9), row(0, 0, -0.5)] }).unwrap();
+        table.apply(&Report::new(0, vec![row(1, 0, -0.5), row(0, 3, 0.9), row(0, 0, -0.5)])).unwrap();
         let unseen = Signal { loss: f32::NAN, class: None };
-        table.apply(&Report { batch: 1, rows: vec![(Position::new(0, 1), unseen)] }).unwrap();
+        table.apply(&Report::new(1, vec![(Position::new(0, 1), unseen)])).unwrap();
         let worst = [((0, 0), 0.5), ((1, 0), 0.5), ((0, 3), -0.9)];
         assert_eq!(most_suspicious(&table), worst.map(|((block, row), score)| (Position::new(block, row), score)));
     }

@@ -4,7 +4,7 @@
 //! step, from signals that are fresh, and pays for them with a forward pass over all candidates. It knows nothing of
 //! models: whoever scores the candidates hands it plain numbers.
 
-use crate::{Position, Randomness, Signal};
+use crate::{Pick, Position, Randomness, Signal};
 use std::fmt::Debug;
 
 /// Which candidates of a super-batch are trained on, and what their losses count.
@@ -34,6 +34,8 @@ pub struct Needs {
     pub el2n: bool,
     /// What a reference model says.
     pub reference: bool,
+    /// How its gradient stands to that of a trusted set.
+    pub alignment: bool,
 }
 
 /// A row that may be trained on, as the model scores it now.
@@ -47,6 +49,19 @@ pub struct Candidate {
     pub el2n: Option<f32>,
     /// What a reference model said of it.
     pub reference: Option<Reference>,
+    /// ⟨g, ḡ⟩/‖ḡ‖, g its gradient and ḡ the mean one of a trusted set; below 0 it does harm.
+    pub alignment: Option<f32>,
+}
+
+/// What the model says of a candidate: one a row of a super-batch, in slot order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored {
+    /// Loss and, where there are classes, margins and probability.
+    pub signal: Signal,
+    /// ‖softmax(z) − onehot(y)‖₂ where there are classes; |ŷ − y| for squared errors.
+    pub el2n: Option<f32>,
+    /// ⟨g, ḡ⟩/‖ḡ‖, where there is a trusted set.
+    pub alignment: Option<f32>,
 }
 
 /// What a reference model says of a row; it stays the same for the whole run.
@@ -56,21 +71,6 @@ pub struct Reference {
     pub loss: f32,
     /// Its probability of the label, in [0, 1], where it has classes.
     pub probability: Option<f32>,
-}
-
-/// One row to be trained on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pick {
-    /// Which candidate.
-    pub index: u32,
-    /// The factor on its loss.
-    pub weight: f32,
-}
-
-impl Pick {
-    pub(super) const fn plain(index: usize) -> Self {
-        Self { index: index as u32, weight: 1.0 }
-    }
 }
 
 /// The `size` candidates of the highest scores, in ascending order of their index, each with weight 1. Of equal scores
@@ -117,6 +117,7 @@ pub(super) mod tests {
             signal: Signal { loss, class: Some(class) },
             el2n: Some((1.0 - probability) * std::f32::consts::SQRT_2),
             reference: reference.map(|(loss, probability)| Reference { loss, probability: Some(probability) }),
+            alignment: None,
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::blocks::{Blocks, Record};
 use super::trajectory::Trajectory;
-use crate::{Error, Position, Report, Result};
+use crate::{Error, Place, Position, Report, Result};
 
 impl Record for Trajectory {
     const MAGIC: [u8; 4] = *b"ATR1";
@@ -58,6 +58,19 @@ impl Table {
         Ok(())
     }
 
+    /// Sets a row's trajectory, as an earlier run left it.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the plan has no such row.
+    pub fn set(&mut self, position: Position, trajectory: Trajectory) -> Result<()> {
+        let Some(record) = self.0.get_mut(position) else {
+            let place = Place::default().block(position.block).row(position.row);
+            return Err(Error::data(place, "a table of values speaks of a row that the plan does not have"));
+        };
+        *record = trajectory;
+        Ok(())
+    }
+
     /// The table as it is now, in time proportional to the blocks, not the rows.
     #[must_use]
     pub fn snapshot(&self) -> Self {
@@ -96,7 +109,7 @@ mod tests {
         let signal = |loss| Signal { loss, class: None };
         let rows = rows.iter().enumerate();
         let rows = rows.map(|(slot, &(block, row))| (Position::new(block, row), signal(slot as f32 + batch as f32)));
-        Report { batch, rows: rows.collect() }
+        Report::new(batch, rows.collect())
     }
 
     fn reports() -> impl Strategy<Value = Vec<Report>> {

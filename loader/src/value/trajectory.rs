@@ -112,6 +112,12 @@ impl Trajectory {
         self.presentations > 0
     }
 
+    /// Whether a signal ever came, be it one that is not finite.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.presentations > 0 || self.flags != 0
+    }
+
     /// How often a correct prediction became a wrong one at the next presentation, at most 255 (Toneva et al. 2019).
     #[must_use]
     pub const fn forgettings(&self) -> u8 {
@@ -232,7 +238,41 @@ impl Trajectory {
         Ok(trajectory)
     }
 
-    const fn floats(&self) -> [f32; 6] {
+    /// The record of its counts (presentations, forgettings, flags), last batch and numbers, the latter in the order of
+    /// [`to_bytes`](Self::to_bytes).
+    pub(super) fn from_parts(counts: (u16, u8, u8), last_batch: u32, floats: [f32; 6]) -> Result<Self> {
+        let [mean_loss, last_loss, mean_logit_margin, mean_probability_margin, mean_probability, m2_probability] =
+            floats;
+        let (presentations, forgettings, flags) = counts;
+        let parts = Self {
+            mean_loss,
+            last_loss,
+            mean_logit_margin,
+            mean_probability_margin,
+            mean_probability,
+            m2_probability,
+            last_batch,
+            presentations,
+            forgettings,
+            flags,
+        };
+        Self::from_bytes(&parts.to_bytes())
+    }
+
+    /// What the signals so far say that the sample is worth, higher is better: the mean probability margin, in [−1, 1],
+    /// where there are classes, else minus the mean loss. 0 before the first presentation.
+    #[must_use]
+    pub fn value(&self) -> f32 {
+        let classes =
+            self.mean_logit_margin != 0.0 || self.mean_probability_margin != 0.0 || self.mean_probability != 0.0;
+        if classes { self.mean_probability_margin } else { -self.mean_loss }
+    }
+
+    pub(super) const fn flags(&self) -> u8 {
+        self.flags
+    }
+
+    pub(super) const fn floats(&self) -> [f32; 6] {
         [
             self.mean_loss,
             self.last_loss,

@@ -66,7 +66,7 @@ mod tests {
         let rows = [3];
         let mut table = Table::new(&rows);
         let signal = Signal { loss: 9.0, class: None };
-        table.apply(&Report { batch: 0, rows: vec![(Position::new(0, 1), signal)] }).unwrap();
+        table.apply(&Report::new(0, vec![(Position::new(0, 1), signal)])).unwrap();
         let classes = Classes::new(&rows);
         let positions = [0, 1, 2].map(|row| Position::new(0, row));
         let mut targets = Vec::new();

@@ -8,6 +8,7 @@ mod compressed;
 mod curate;
 mod detection;
 mod determinism;
+mod every_policy;
 mod faults;
 mod feedback;
 mod golden;
@@ -24,6 +25,7 @@ mod shuffle;
 mod split;
 mod stores;
 mod unbiased;
+mod values;
 
 use arable_loader::{Recipe, Result, Stream};
 use arable_tests::{Data, Format};
@@ -46,6 +48,16 @@ const ACTING: [&str; 2] = [DENOISE, INFOBATCH];
 
 /// All policies.
 const POLICIES: [&str; 3] = [UNIFORM, DENOISE, INFOBATCH];
+
+/// The policies that pick inside the step, over the columns of the suite's data.
+const SELECTING: [&str; 6] = [
+    "name = \"alignment\"\ncandidates = 24",
+    "name = \"rho_loss\"\ncandidates = 24\nreference_column = \"score\"",
+    "name = \"jest\"\ncandidates = 24\nreference_column = \"score\"\ngain = 2",
+    "name = \"importance\"\ncandidates = 24\nthreshold = 0",
+    "name = \"selective_backprop\"\ncandidates = 24",
+    "name = \"progressive_dropout\"\ncandidates = 24\nthreshold = 0.9",
+];
 
 /// All formats, with the same rows in several shards and blocks.
 fn datasets() -> [Data; 4] {

@@ -48,6 +48,10 @@ pub(crate) struct Walk {
     /// Go on from a saved state.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
+    /// Write what was learnt of each row to a Parquet file at the end: position, statistics, value, and the id of its
+    /// content, which takes one more pass over the data. `values` under [policy] begins another run with it.
+    #[arg(long, value_name = "FILE")]
+    values: Option<PathBuf>,
     /// A recorded feedback log (a run's `feedback` folder, or one segment): reports of its batches are given back as
     /// they were.
     #[arg(long, value_name = "FILE")]
@@ -121,6 +125,9 @@ impl Walk {
         if let Some(path) = &self.save_state {
             stream.state()?.save(path)?;
         }
+        if let Some(path) = &self.values {
+            stream.write_values(path, true)?;
+        }
         let seconds = start.elapsed().as_secs_f64();
         let (text, json) = summary(&stream, seconds, walked, stream.trained() - already, first_batch);
         self.output.print(&text, &json)
@@ -146,7 +153,10 @@ fn answer(batch: Batch, log: Option<&FeedbackLog>) -> Result<()> {
         });
     }
     let signals: Vec<_> = report.rows.iter().map(|row| row.1).collect();
-    batch.receipt.report(&signals)
+    match batch.receipt.needs() {
+        Some(_) => batch.receipt.report_picked(&signals, &report.picks),
+        None => batch.receipt.report(&signals),
+    }
 }
 
 fn write_ids(ids: &mut Lines, batch: &Batch, plan: &Plan, with_content: bool) -> Result<()> {

@@ -1,10 +1,10 @@
 //! Importance sampling by a bound of the gradient's norm, where it pays.
 
 use crate::{
-    Randomness, Result, strict,
+    Pick, Randomness, Result, strict,
     value::{
         policy::within,
-        selector::{Candidate, Needs, Pick, Selector, highest},
+        selector::{Candidate, Needs, Selector, highest},
     },
 };
 use serde::Deserialize;

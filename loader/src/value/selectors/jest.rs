@@ -1,10 +1,10 @@
 //! Joint example selection: a super-batch is thinned out chunk by chunk, by how learnable its rows are.
 
 use crate::{
-    Randomness, Result, strict,
+    Pick, Randomness, Result, strict,
     value::{
         policy::within,
-        selector::{Candidate, Needs, Pick, Selector, drawn},
+        selector::{Candidate, Needs, Selector, drawn},
     },
 };
 use serde::Deserialize;

@@ -1,12 +1,14 @@
 //! The selectors, one a file, each by the name that a recipe's `[policy]` gives it, and the policy that stands behind all
 //! of them: every row is drawn once, and what is trained on is chosen inside the step.
 
+mod alignment;
 mod importance;
 mod jest;
 mod progressive_dropout;
 mod rho_loss;
 mod selective_backprop;
 
+pub use alignment::Alignment;
 pub use importance::Importance;
 pub use jest::Jest;
 pub use progressive_dropout::ProgressiveDropout;
@@ -56,6 +58,8 @@ impl Selecting {
             (name, fingerprint(&selector), Arc::new(selector))
         }
         let parts = match name {
+            Alignment::NAME => Alignment::from_options(&place, &own)
+                .map(|selector| built(Alignment::NAME, selector, Alignment::fingerprint)),
             Importance::NAME => Importance::from_options(&place, &own)
                 .map(|selector| built(Importance::NAME, selector, Importance::fingerprint)),
             Jest::NAME => {
@@ -78,8 +82,14 @@ impl Selecting {
     }
 
     /// Every selector's name.
-    pub(super) const NAMES: [&'static str; 5] =
-        [Importance::NAME, Jest::NAME, ProgressiveDropout::NAME, RhoLoss::NAME, SelectiveBackprop::NAME];
+    pub(super) const NAMES: [&'static str; 6] = [
+        Alignment::NAME,
+        Importance::NAME,
+        Jest::NAME,
+        ProgressiveDropout::NAME,
+        RhoLoss::NAME,
+        SelectiveBackprop::NAME,
+    ];
 }
 
 fn read_candidates(place: &str, value: Option<toml::Value>) -> Result<u32> {

@@ -1,10 +1,10 @@
 //! Progressive data dropout: what the model is sure of is not trained on.
 
 use crate::{
-    Randomness, Result, strict,
+    Pick, Randomness, Result, strict,
     value::{
         policy::within,
-        selector::{Candidate, Needs, Pick, Selector, highest},
+        selector::{Candidate, Needs, Selector, highest},
     },
 };
 use serde::Deserialize;

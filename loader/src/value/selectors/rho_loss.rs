@@ -1,8 +1,8 @@
 //! Reducible holdout loss: train on what the model has not learnt and a reference model could.
 
 use crate::{
-    Randomness, Result, strict,
-    value::selector::{Candidate, Needs, Pick, Selector, highest},
+    Pick, Randomness, Result, strict,
+    value::selector::{Candidate, Needs, Selector, highest},
 };
 use serde::Deserialize;
 
@@ -53,7 +53,7 @@ impl RhoLoss {
 
 impl Selector for RhoLoss {
     fn needs(&self) -> Needs {
-        Needs { class: self.score == Score::Probability, el2n: false, reference: true }
+        Needs { class: self.score == Score::Probability, reference: true, ..Needs::default() }
     }
 
     fn unbiased(&self) -> bool {

@@ -1,10 +1,10 @@
 //! Selective-Backprop: rows are trained on with a probability that grows with the rank of their loss.
 
 use crate::{
-    Randomness, Result, strict,
+    Pick, Randomness, Result, strict,
     value::{
         policy::within,
-        selector::{Candidate, Needs, Pick, Selector, drawn},
+        selector::{Candidate, Needs, Selector, drawn},
     },
 };
 use serde::Deserialize;

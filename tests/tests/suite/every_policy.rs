@@ -1,0 +1,192 @@
+//! I2, I3 and I8 for the policies that pick inside the step, draw by a column, or follow a table of an earlier run: any
+//! threads, delays and timing of reports; a checkpoint before every batch; a log that replays; a process that is killed.
+
+use crate::{ACTING, ARABLE, SELECTING};
+use arable_loader::{Batch, Pick, Recipe, Stream, ledger, ledger::FeedbackLog, stream::State};
+use arable_tests::{CLEAN, Data, Format, Line, arable, arable_command, report, scores, train, walk_batch};
+use std::{collections::VecDeque, path::Path, path::PathBuf, process::Stdio, time::Duration};
+
+fn file(data: &Data, policy: &str, head: &str) -> PathBuf {
+    let rest = format!("{CLEAN}\n[policy]\n{policy}\n[stream]\nwindow = 4\n[batch]\nsize = 8");
+    data.recipe(head, &rest)
+}
+
+fn recipe(data: &Data, policy: &str) -> Recipe {
+    Recipe::from_toml_file(file(data, policy, "seed = 5\nepochs = 2")).unwrap()
+}
+
+fn data() -> Data {
+    Data::new(Format::Parquet, 3, 130, 40)
+}
+
+/// A delay of up to a millisecond that differs from block to block and from run to run.
+fn delayed(recipe: Recipe, run: u64) -> Stream {
+    let delay = move |block: u32| {
+        std::thread::sleep(Duration::from_micros((u64::from(block) + 1) * 2_654_435_761 * (run + 1) % 1_000));
+    };
+    Stream::builder(recipe).before_read(delay).open().unwrap()
+}
+
+#[test]
+fn picks_are_equal_for_any_threads_delays_and_timing_of_reports() {
+    let data = data();
+    for policy in SELECTING {
+        let expected = train(&mut recipe(&data, policy).threads(1).prefetch(1).open().unwrap(), usize::MAX);
+        assert!(expected.len() > 20 && expected.iter().all(|line| !line.picks.is_empty()), "{policy}");
+        assert!(expected.iter().all(|line| line.picks.len() <= 8 && line.positions.len() <= 24), "{policy}");
+        for (run, threads) in [1, 2, 4, 8].into_iter().enumerate() {
+            let lines = train(&mut delayed(recipe(&data, policy).threads(threads), run as u64), usize::MAX);
+            assert_eq!(lines, expected, "{policy}, {threads} threads");
+        }
+        let mut held: VecDeque<Batch> = VecDeque::new();
+        let mut lines: Vec<Line> = Vec::new();
+        for batch in recipe(&data, policy).open().unwrap() {
+            let batch = batch.unwrap();
+            lines.push(walk_batch(&batch));
+            held.push_back(batch);
+            if held.len() > 5 {
+                let batches: Vec<Batch> = held.drain(..).rev().collect();
+                std::thread::spawn(move || batches.into_iter().for_each(report)).join().unwrap();
+            }
+        }
+        assert_eq!(lines, expected, "{policy}, reports held back");
+        // A trainer that says nothing: every batch comes all the same.
+        let silent: Vec<Line> =
+            recipe(&data, policy).open().unwrap().map(|batch| walk_batch(&batch.unwrap())).collect();
+        assert_eq!(silent, expected, "{policy}, a silent trainer");
+    }
+}
+
+#[test]
+fn a_checkpoint_before_every_super_batch_restores_the_same_picks() {
+    let data = data();
+    for policy in SELECTING {
+        let mut stream = recipe(&data, policy).open().unwrap();
+        let mut states = vec![stream.state().unwrap()];
+        let mut lines: Vec<Line> = Vec::new();
+        loop {
+            let line = train(&mut stream, 1);
+            if line.is_empty() {
+                break;
+            }
+            lines.extend(line);
+            states.push(stream.state().unwrap());
+        }
+        for (batch, state) in states.iter().enumerate() {
+            let state = State::from_bytes(&state.to_bytes().unwrap()).unwrap();
+            let builder = Stream::builder(recipe(&data, policy).threads([1, 2, 4, 8][batch % 4]));
+            let mut again = builder.resume(state.clone()).open().unwrap();
+            assert_eq!(again.state().unwrap(), state, "{policy}: restored before batch {batch}");
+            let length = if batch % 9 == 0 { usize::MAX } else { 2 };
+            for (next, expected) in lines.iter().enumerate().skip(batch).take(length) {
+                assert_eq!(
+                    train(&mut again, 1),
+                    std::slice::from_ref(expected),
+                    "{policy}: from {batch}, batch {next}"
+                );
+                assert_eq!(again.state().unwrap(), states[next + 1], "{policy}: from {batch}, state after {next}");
+            }
+        }
+    }
+}
+
+fn hashes(path: &Path) -> Vec<String> {
+    std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_was_picked_is_in_the_log_and_can_be_made_again_and_replayed() {
+    let data = data();
+    for (index, policy) in SELECTING.into_iter().enumerate() {
+        let path = file(&data, policy, "seed = 5\nepochs = 2");
+        let name = |of: &str| data.folder.path().join(format!("{of}-{index}")).display().to_string();
+        let run = PathBuf::from(name("run"));
+        let mut stream = Stream::builder(recipe(&data, policy)).record(&run).open().unwrap();
+        let lines = train(&mut stream, usize::MAX);
+        drop(stream);
+        let log = FeedbackLog::read(&run.join("feedback")).unwrap();
+        let bits = |pick: &Pick| (pick.index, pick.weight.to_bits());
+        let mut compared = 0;
+        for batch in recipe(&data, policy).open().unwrap() {
+            let batch = batch.unwrap();
+            let Some(report) = log.get(batch.number) else { continue };
+            // The scores of the log are those of the run, so what is picked from them is what was trained on.
+            assert_eq!(batch.receipt.select(&scores(batch.number, &batch.positions)).unwrap(), report.picks);
+            assert_eq!(lines[batch.number as usize].picks, report.picks.iter().map(bits).collect::<Vec<_>>());
+            assert!(report.rows.len() > report.picks.len(), "candidates that were not picked are reported too");
+            compared += 1;
+        }
+        assert!(compared > 20);
+        let arguments = ["stream", path.to_str().unwrap(), "--quiet", "--threads", "3", "--feedback"];
+        let log = run.join("feedback").display().to_string();
+        let ran = arable(ARABLE, arguments.iter().copied().chain([log.as_str(), "--record", &name("again")]));
+        assert_eq!(ran.status, 0, "{ran:?}");
+        let chain = |run: &Path| ledger::verify(&run.join("ledger.jsonl")).unwrap().chain;
+        assert_eq!(chain(&run), chain(Path::new(&name("again"))), "{policy}: the replay's ledger is the run's");
+    }
+}
+
+/// A training whose process is killed and that goes on from its last checkpoint, with every policy that acts or picks.
+#[test]
+fn a_killed_training_goes_on_from_its_checkpoint() {
+    let data = data();
+    for (index, policy) in ACTING.into_iter().chain(SELECTING).enumerate() {
+        let path = file(&data, policy, "seed = 5\nepochs = 12").display().to_string();
+        let name = |of: &str| data.folder.path().join(format!("killed-{of}-{index}")).display().to_string();
+        let recorded = PathBuf::from(name("log"));
+        let mut stream = Stream::builder(Recipe::from_toml_file(&path).unwrap()).record(&recorded).open().unwrap();
+        let lines = train(&mut stream, usize::MAX);
+        drop(stream);
+        let log = recorded.join("feedback").display().to_string();
+        let walk = |arguments: &[&str]| {
+            let head = ["stream", &path, "--quiet", "--feedback", &log];
+            let ran = arable(ARABLE, head.iter().chain(arguments));
+            assert_eq!(ran.status, 0, "{policy}: {ran:?}");
+        };
+        walk(&["--record", &name("run"), "--stop-after", "40", "--save-state", &name("state")]);
+        let ledger = Path::new(&name("run")).join("ledger.jsonl");
+        for grown in [1_000, 6_000] {
+            let before = std::fs::metadata(&ledger).unwrap().len();
+            let mut child = arable_command(ARABLE)
+                .args(["stream", &path, "--quiet", "--feedback", &log, "--record", &name("run")])
+                .args(["--resume", &name("state")])
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            while std::fs::metadata(&ledger).unwrap().len() < before + grown && child.try_wait().unwrap().is_none() {
+                std::thread::yield_now();
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            ledger::verify(&ledger).unwrap();
+        }
+        walk(&["--record", &name("run"), "--resume", &name("state"), "--hashes", &name("tail")]);
+        let tail: Vec<String> =
+            hashes(Path::new(&name("tail"))).iter().map(|line| line.split('\t').nth(2).unwrap().to_owned()).collect();
+        let expected: Vec<String> = lines.iter().skip(40).map(|line| line.hash.clone()).collect();
+        assert_eq!(tail, expected, "{policy}");
+        // The log of the run that was killed twice says what that of the whole run says.
+        let again = FeedbackLog::read(&Path::new(&name("run")).join("feedback")).unwrap();
+        let whole = FeedbackLog::read(&recorded.join("feedback")).unwrap();
+        let text = |log: &FeedbackLog| log.iter().map(|report| format!("{report:?}")).collect::<Vec<_>>();
+        assert_eq!(text(&again), text(&whole), "{policy}");
+    }
+}
+
+#[test]
+fn what_selection_lacks_is_said_before_the_first_batch() {
+    let data = data();
+    let refused = |policy: &str| recipe(&data, policy).open().err().unwrap().to_string();
+    assert!(refused("name = \"rho_loss\"\ncandidates = 24").contains("`reference_column`"));
+    assert!(refused("name = \"importance\"\ncandidates = 7").contains("is less than [batch] size = 8"));
+    assert!(refused("name = \"importance\"\ncandidates = 9\nreference = \"x\"").contains("reads no reference"));
+    let both = "name = \"jest\"\ncandidates = 9\nreference = \"x\"\nreference_column = \"score\"";
+    assert!(refused(both).contains("both given"));
+    assert!(refused("name = \"jest\"\ncandidates = 9\nreference = \"nowhere.parquet\"").contains("nowhere.parquet"));
+    let mut stream = recipe(&data, "name = \"jest\"\ncandidates = 9\nreference_column = \"text\"").open().unwrap();
+    assert!(stream.next().unwrap().unwrap_err().to_string().contains("no numbers"));
+    // A super-batch is reported with what was picked of it.
+    let batch = recipe(&data, SELECTING[4]).open().unwrap().next().unwrap().unwrap();
+    let signals: Vec<_> = batch.positions.iter().map(|&position| arable_tests::signal(0, position)).collect();
+    assert!(batch.receipt.report(&signals).unwrap_err().to_string().contains("super-batch"));
+}

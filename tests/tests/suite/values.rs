@@ -1,0 +1,251 @@
+//! What outlives a run, and what a run is told: tables of values and references as files, parts to train on, numbers to
+//! draw by, and mixtures that follow losses.
+
+use crate::ARABLE;
+use arable_loader::{
+    Position, Recipe, Stream,
+    recipe::Part,
+    stream::State,
+    value::{Reference, References, Table, Trajectory},
+};
+use arable_tests::{CLEAN, Data, Format, Line, Mixed, arable, train, walk};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
+
+fn recipe(data: &Data, policy: &str) -> Recipe {
+    let rest = format!("{CLEAN}\n[policy]\n{policy}\n[stream]\nwindow = 4\n[batch]\nsize = 16");
+    Recipe::from_toml_file(data.recipe("seed = 5\nepochs = 2", &rest)).unwrap()
+}
+
+/// The same rows in other files: three of 130 in blocks of 40, and one of 390 in blocks of 50.
+fn both() -> [Data; 2] {
+    [Data::new(Format::Parquet, 3, 130, 40), Data::new(Format::Parquet, 1, 390, 50)]
+}
+
+/// Each row's trajectory, by its number over all files.
+fn by_number(stream: &Stream, table: &Table) -> BTreeMap<u32, Trajectory> {
+    let firsts: Vec<u32> = (stream.plan().blocks.iter())
+        .scan(0, |first, block| {
+            let of_block = *first;
+            *first += block.rows;
+            Some(of_block)
+        })
+        .collect();
+    table.iter().map(|(position, row)| (firsts[position.block as usize] + position.row, *row)).collect()
+}
+
+#[test]
+fn a_table_of_values_begins_a_run_over_the_same_plan_and_over_other_files() {
+    let [data, other] = both();
+    let mut stream = recipe(&data, "name = \"uniform\"").open().unwrap();
+    train(&mut stream, usize::MAX);
+    let table = stream.values().unwrap();
+    let known = by_number(&stream, &table);
+    assert!(known.len() > 250);
+    let file = |name: &str| data.folder.path().join(name);
+    for (name, contents) in [("with.parquet", true), ("without.parquet", false)] {
+        assert_eq!(stream.write_values(&file(name), contents).unwrap(), known.len() as u64);
+        let begun = |data: &Data| {
+            let values = format!("name = \"uniform\"\nvalues = '{}'", file(name).display());
+            recipe(data, &values).open()
+        };
+        // Before the first batch and after it.
+        let mut again = begun(&data).unwrap();
+        assert_eq!(again.values().unwrap(), table, "{name}");
+        let first = again.next().unwrap().unwrap();
+        drop(first);
+        assert_eq!(again.values().unwrap(), table, "{name}");
+        match begun(&other) {
+            Ok(stream) => {
+                assert!(contents);
+                assert_eq!(by_number(&stream, &stream.values().unwrap()), known);
+            }
+            Err(fault) => assert!(!contents && fault.to_string().contains("content ids"), "{fault}"),
+        }
+    }
+    // With other columns contents are others, and that is said.
+    let columns = recipe(&other, &format!("name = \"uniform\"\nvalues = '{}'", file("with.parquet").display()));
+    let fault = columns.columns(["id", "text", "label"]).open().err().unwrap().to_string();
+    assert!(fault.contains("carry the same columns"), "{fault}");
+}
+
+#[test]
+fn a_policy_acts_at_once_on_what_an_earlier_run_learnt_and_a_checkpoint_keeps_it() {
+    let [data, _] = both();
+    let denoise = "name = \"denoise\"\nwarmup = 0\ngate = 0";
+    let file = data.folder.path().join("learnt.parquet");
+    let mut stream = recipe(&data, "name = \"uniform\"").open().unwrap();
+    train(&mut stream, usize::MAX);
+    stream.write_values(&file, false).unwrap();
+    let learnt = format!("{denoise}\nvalues = '{}'", file.display());
+    let weighs = |lines: &[Line]| lines.iter().flat_map(|line| &line.weights).any(|&w| w != 1.0_f32.to_bits());
+    assert!(!weighs(&train(&mut recipe(&data, denoise).open().unwrap(), 3)), "nothing is known");
+    let mut begun = recipe(&data, &learnt).open().unwrap();
+    let begin = begun.state().unwrap();
+    let head = train(&mut begun, 3);
+    assert!(weighs(&head));
+    let state = State::from_bytes(&begun.state().unwrap().to_bytes().unwrap()).unwrap();
+    let tail = train(&mut begun, usize::MAX);
+    let resume = |state| Stream::builder(recipe(&data, &learnt)).resume(state).open().unwrap();
+    assert_eq!(train(&mut resume(state), usize::MAX), tail);
+    assert_eq!(train(&mut resume(begin), 3), head, "a state of the start knows the file too");
+}
+
+#[test]
+fn the_command_line_writes_values_that_any_parquet_reader_reads() {
+    let [data, _] = both();
+    let path = data.recipe("", &format!("{CLEAN}\n[batch]\nsize = 16")).display().to_string();
+    let file = |name: &str| data.folder.path().join(name).display().to_string();
+    let mut stream = Stream::builder(Recipe::from_toml_file(&path).unwrap()).record(file("run")).open().unwrap();
+    train(&mut stream, usize::MAX);
+    let known = stream.values().unwrap().iter().count();
+    drop(stream);
+    let log = file("run/feedback");
+    let ran = arable(ARABLE, ["stream", &path, "--quiet", "--feedback", &log, "--values", &file("values.parquet")]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let ran = arable(ARABLE, ["inspect", &file("values.parquet"), "--json"]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let text = ran.json().to_string();
+    assert!(text.contains("mean_loss") && text.contains("content_id"), "{text}");
+    assert!(known > 200 && text.contains(&known.to_string()), "{known}: {text}");
+}
+
+fn scores(data: &Data, stream: &Stream) -> References {
+    let mut references = stream.blank_references();
+    let mut rows = data.rows.iter();
+    for (block, planned) in (0..).zip(&stream.plan().blocks) {
+        for (row, of_data) in (0..planned.rows).zip(rows.by_ref()) {
+            let reference = Reference { loss: of_data.score, probability: None };
+            references.set(Position::new(block, row), reference).unwrap();
+        }
+    }
+    references
+}
+
+#[test]
+fn references_say_the_same_from_a_column_a_file_or_memory() {
+    let [data, other] = both();
+    let rho = |rest: &str| format!("name = \"rho_loss\"\ncandidates = 24\n{rest}");
+    let expected = train(&mut recipe(&data, &rho("reference_column = \"score\"")).open().unwrap(), usize::MAX);
+    assert!(expected.len() > 20);
+    let uniform = recipe(&data, "name = \"uniform\"").open().unwrap();
+    let references = scores(&data, &uniform);
+    let given = Stream::builder(recipe(&data, &rho(""))).references(Arc::new(references.clone()));
+    assert_eq!(train(&mut given.open().unwrap(), usize::MAX), expected);
+    let file = data.folder.path().join("references.parquet");
+    uniform.write_references(&references, &file, true).unwrap();
+    let from_file = rho(&format!("reference = '{}'", file.display()));
+    assert_eq!(train(&mut recipe(&data, &from_file).open().unwrap(), usize::MAX), expected);
+    // By content over other files.
+    let wanted = train(&mut recipe(&other, &rho("reference_column = \"score\"")).open().unwrap(), usize::MAX);
+    assert_eq!(train(&mut recipe(&other, &from_file).open().unwrap(), usize::MAX), wanted);
+    // Another reference is another stream.
+    let mut stream = recipe(&data, &from_file).open().unwrap();
+    train(&mut stream, 3);
+    let state = stream.state().unwrap();
+    let blank = Arc::new(stream.blank_references());
+    let refused = Stream::builder(recipe(&data, &rho(""))).references(blank).resume(state).open();
+    assert!(refused.err().unwrap().to_string().contains("another recipe"));
+}
+
+#[test]
+fn two_halves_can_be_trained_on_crosswise() {
+    let [data, _] = both();
+    let halves = recipe(&data, "name = \"uniform\"").split(0.5, 0.0).epochs(1);
+    let rows =
+        |stream: Stream| -> BTreeSet<Position> { walk(stream).into_iter().flat_map(|line| line.positions).collect() };
+    let train_part = rows(halves.clone().open().unwrap());
+    let valid_part = rows(Stream::builder(halves.clone()).part(Part::Valid).open().unwrap());
+    assert!(train_part.is_disjoint(&valid_part) && train_part.len() > 80 && valid_part.len() > 80);
+    // Cleaning drops copies within a part, so the parts together are all rows that are kept, and no fewer.
+    let all = rows(recipe(&data, "name = \"uniform\"").epochs(1).open().unwrap());
+    assert!(train_part.union(&valid_part).count() >= all.len());
+    let state = Stream::builder(halves.clone()).part(Part::Valid).open().unwrap().state().unwrap();
+    assert!(Stream::builder(halves).resume(state).open().is_err(), "another part is another stream");
+}
+
+#[test]
+fn rows_are_drawn_or_weighed_by_a_column() {
+    let [data, _] = both();
+    let lines = |policy: &str| walk(recipe(&data, policy).epochs(1).open().unwrap());
+    let label = |id: i64| data.rows[id as usize].label.unwrap() as usize;
+    let mut times: BTreeMap<i64, usize> = BTreeMap::new();
+    for line in lines("name = \"weighted\"\ncolumn = \"label\"") {
+        assert!(line.weights.iter().all(|&weight| weight == 1.0_f32.to_bits()));
+        line.ids.iter().for_each(|id| *times.entry(*id).or_default() += 1);
+    }
+    let kept: BTreeSet<i64> = lines("name = \"uniform\"").into_iter().flat_map(|line| line.ids).collect();
+    for &id in &kept {
+        assert_eq!(times.get(&id).copied().unwrap_or(0), label(id), "row {id}");
+    }
+    for line in lines("name = \"weighted\"\ncolumn = \"label\"\nby = \"loss\"\nscale = 2") {
+        for (&id, &weight) in line.ids.iter().zip(&line.weights) {
+            assert_eq!(f32::from_bits(weight), label(id) as f32 / 2.0);
+        }
+    }
+    let refused = |policy: &str| recipe(&data, policy).open().err().unwrap().to_string();
+    assert!(refused("name = \"weighted\"\ncolumn = \"lable\"").contains("no column `lable`"));
+    assert!(refused("name = \"weighted\"\nscore = \"quality\"").contains("gives a score"));
+    assert!(refused("name = \"odm\"").contains("[[domain]]"));
+}
+
+#[test]
+fn mixtures_follow_losses_alike_with_any_threads_and_after_a_resume() {
+    let mixed = Mixed::new(Format::Parquet, &[(200, 1.0), (150, 1.0), (100, 1.0)], 25);
+    for policy in [
+        "name = \"odm\"\nwarmup = 4",
+        "name = \"doremi\"\nrate = 0.3",
+        "name = \"fixed\"",
+        "name = \"ado\"\nwarmup = 2\nrefit = 10",
+    ] {
+        let rest =
+            format!("[mixture]\nexhausted = \"repeat\"\n[policy]\n{policy}\n[stream]\nwindow = 3\n[batch]\nsize = 8");
+        let path = mixed.recipe("seed = 5\nepochs = 2", &rest);
+        let open = |threads: u32, state: Option<State>| {
+            let mut builder = Stream::builder(Recipe::from_toml_file(&path).unwrap().threads(threads));
+            if policy.contains("doremi") {
+                builder = builder.references(references(&path));
+            }
+            if let Some(state) = state {
+                builder = builder.resume(state);
+            }
+            builder.open().unwrap()
+        };
+        let expected = train(&mut open(1, None), usize::MAX);
+        assert!(expected.len() > 80);
+        for threads in [2, 8] {
+            assert_eq!(train(&mut open(threads, None), usize::MAX), expected, "{policy}");
+        }
+        let mut stream = open(2, None);
+        let mut lines = Vec::new();
+        loop {
+            let part = train(&mut stream, 13);
+            if part.is_empty() {
+                break;
+            }
+            lines.extend(part);
+            let state = State::from_bytes(&stream.state().unwrap().to_bytes().unwrap()).unwrap();
+            stream = open(3, Some(state));
+        }
+        assert_eq!(lines, expected, "{policy}");
+        let even = walk(Recipe::from_toml_file(&path).unwrap().policy("uniform").open().unwrap());
+        let rows = |lines: &[Line]| lines.iter().map(|line| line.positions.clone()).collect::<Vec<_>>();
+        assert_eq!(rows(&even) == rows(&expected), policy.contains("fixed"), "{policy} moves shares, or does not");
+    }
+}
+
+/// Losses that are the higher, the later the block.
+fn references(path: &Path) -> Arc<References> {
+    let stream = Recipe::from_toml_file(path).unwrap().policy("uniform").open().unwrap();
+    let mut references = stream.blank_references();
+    for (block, planned) in (0..).zip(&stream.plan().blocks) {
+        for row in 0..planned.rows {
+            let reference = Reference { loss: block as f32 / 10.0, probability: None };
+            references.set(Position::new(block, row), reference).unwrap();
+        }
+    }
+    Arc::new(references)
+}

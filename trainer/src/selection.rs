@@ -1,0 +1,219 @@
+//! Online selection: a super-batch of candidates is scored, and the rows that the policy picks are trained on.
+//!
+//! The forward pass over the candidates is the model's matter, and so is how a batch is cut down to some of its rows; the
+//! choice is the loader's.
+
+use std::sync::PoisonError;
+
+use arable_loader::{Pick, Signal, stream::Receipt, value::Scored};
+use burn::tensor::{Bool, Int, Tensor, Transaction};
+
+use crate::{
+    Curated, Error, Signals,
+    curated::Slots,
+    error::BoxError,
+    feedback::{self, floats, no_signal},
+    loss::Losses,
+};
+
+/// A batch, or a part of one, that can be cut down to some of its rows.
+pub trait SelectRows: Sized {
+    /// The rows with these numbers, in this order; a number may come more than once.
+    ///
+    /// The numbers are below the rows that the batch has.
+    #[must_use]
+    fn select_rows(self, rows: &[usize]) -> Self;
+}
+
+fn indices<const D: usize>(tensor: &impl DeviceOf<D>, rows: &[usize]) -> Tensor<1, Int> {
+    let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    Tensor::from_ints(rows.as_slice(), &tensor.device_of())
+}
+
+/// What a tensor of any kind has.
+trait DeviceOf<const D: usize> {
+    fn device_of(&self) -> burn::tensor::Device;
+}
+
+macro_rules! tensors {
+    ($($kind:ty),*) => {$(
+        impl<const D: usize> DeviceOf<D> for $kind {
+            fn device_of(&self) -> burn::tensor::Device {
+                self.device()
+            }
+        }
+
+        /// Along the first dimension.
+        impl<const D: usize> SelectRows for $kind {
+            fn select_rows(self, rows: &[usize]) -> Self {
+                let indices = indices::<D>(&self, rows);
+                self.select(0, indices)
+            }
+        }
+    )*};
+}
+
+tensors!(Tensor<D>, Tensor<D, Int>, Tensor<D, Bool>);
+
+impl<T: Clone> SelectRows for Vec<T> {
+    fn select_rows(self, rows: &[usize]) -> Self {
+        rows.iter().filter_map(|&row| self.get(row).cloned()).collect()
+    }
+}
+
+impl SelectRows for () {
+    fn select_rows(self, _: &[usize]) -> Self {}
+}
+
+impl<T: SelectRows> SelectRows for Option<T> {
+    fn select_rows(self, rows: &[usize]) -> Self {
+        self.map(|part| part.select_rows(rows))
+    }
+}
+
+macro_rules! tuples {
+    ($($name:ident)+) => {
+        impl<$($name: SelectRows),+> SelectRows for ($($name,)+) {
+            #[expect(non_snake_case, reason = "each part is called by its type")]
+            fn select_rows(self, rows: &[usize]) -> Self {
+                let ($($name,)+) = self;
+                ($($name.select_rows(rows),)+)
+            }
+        }
+    };
+}
+
+tuples!(A);
+tuples!(A B);
+tuples!(A B C);
+tuples!(A B C D);
+tuples!(A B C D E);
+tuples!(A B C D E F);
+
+/// What was scored and picked of a super-batch.
+pub(crate) struct Picked {
+    signals: Vec<Signal>,
+    picks: Vec<Pick>,
+}
+
+impl Picked {
+    /// Reports it: it is on the host already.
+    pub(crate) fn report(&self, receipt: Receipt) {
+        let batch = receipt.batch();
+        if let Err(error) = receipt.report_picked(&self.signals, &self.picks) {
+            no_signal(batch, &error);
+        }
+    }
+}
+
+impl<B: SelectRows> Curated<B> {
+    /// The rows of a super-batch that are trained on, picked by the recipe's policy from what `score` says of all of them:
+    /// their losses, and signals as [`settle`](Self::settle) takes them. Where the policy picks nothing (`uniform`, a plain
+    /// batch), `score` is not called and the batch comes back as it is.
+    ///
+    /// `score` runs the model forward over all candidates; nothing of it is trained, so run it on the model's
+    /// [`valid`](burn::module::AutodiffModule::valid) form, or accept that a graph is built and dropped. The mode of dropout
+    /// and batch norm is then the scores' too. The scores are read here, which waits for the device: it is what online
+    /// selection costs beside the forward pass.
+    ///
+    /// ```
+    /// # use arable_trainer::{Curated, SelectRows, Signals, loss::cross_entropy};
+    /// # use burn::{nn::Linear, tensor::{Int, Tensor}};
+    /// fn step(model: &Linear, batch: Curated<(Tensor<2>, Tensor<1, Int>)>) -> Tensor<1> {
+    ///     let batch = batch.select(|(x, y)| {
+    ///         let logits = model.forward(x.clone());
+    ///         (cross_entropy(logits.clone(), y.clone()), Signals::classification(&logits, y))
+    ///     });
+    ///     let (x, y) = &*batch;
+    ///     let logits = model.forward(x.clone());
+    ///     let losses = cross_entropy(logits.clone(), y.clone());
+    ///     batch.settle(losses, Signals::classification(&logits, y))
+    /// }
+    /// ```
+    ///
+    /// The report says what was scored and what was picked; the losses that are settled of the picked rows are trained on,
+    /// and not reported again.
+    ///
+    /// # Errors
+    ///
+    /// A training step cannot return an error. So where the scores are not as many as the rows, lack what the policy picks
+    /// by, or cannot be read, this gives the batch as it is, without a report, and the loader's iterator yields
+    /// [`Error::Selection`] or [`Error::Mismatch`] instead of its next batch, which ends the training.
+    #[must_use = "the picked rows are trained on"]
+    pub fn select<L: Into<Losses>>(self, score: impl FnOnce(&B) -> (L, Signals)) -> Self {
+        let Self { inner, slots } = self;
+        let slots = match slots {
+            Some(slots) if slots.selects() => slots,
+            slots => return Self { inner, slots },
+        };
+        let (losses, signals) = score(&inner);
+        let losses = losses.into();
+        let picked = slots.check(&losses, &signals).and_then(|()| {
+            slots.pick(&losses, signals).map_err(|source| Error::Selection { batch: slots.number, source })
+        });
+        match picked {
+            Ok((signals, picks)) => {
+                let rows: Vec<usize> = picks.iter().map(|pick| pick.index as usize).collect();
+                let inner = inner.select_rows(&rows);
+                Self { inner, slots: Some(slots.cut(signals, picks)) }
+            }
+            Err(error) => {
+                slots.feedback.fault(error);
+                drop(slots.receipt.lock().unwrap_or_else(PoisonError::into_inner).take());
+                Self { inner, slots: Some(slots) }
+            }
+        }
+    }
+}
+
+impl Slots {
+    /// Whether the batch is a super-batch, of which nothing was picked yet.
+    fn selects(&self) -> bool {
+        let receipt = self.receipt.lock().unwrap_or_else(PoisonError::into_inner);
+        self.picked.is_none() && receipt.as_ref().is_some_and(|receipt| receipt.needs().is_some())
+    }
+
+    fn pick(&self, losses: &Losses, signals: Signals) -> Result<(Vec<Signal>, Vec<Pick>), BoxError> {
+        let receipt = self.receipt.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((receipt, needs)) = receipt.as_ref().and_then(|receipt| Some((receipt, receipt.needs()?))) else {
+            return Err("it was settled before".into());
+        };
+        let norms = if needs.el2n { signals.gradient_norms() } else { None };
+        let alignments = signals.alignments.clone();
+        let classes = signals.into_rows();
+        let mut transaction = Transaction::default().register(losses.per_sample().without_autodiff());
+        let (with_classes, with_norms) = (classes.is_some(), norms.is_some());
+        if let Some(classes) = classes {
+            transaction = transaction.register(classes);
+        }
+        if let Some(norms) = norms {
+            transaction = transaction.register(norms);
+        }
+        let mut data = transaction.try_execute()?.into_iter();
+        let losses = data.next().map(floats).transpose()?.unwrap_or_default();
+        let classes = if with_classes { data.next().map(floats).transpose()? } else { None };
+        let norms = if with_norms { data.next().map(floats).transpose()? } else { None };
+        let signals = feedback::signals(losses, classes);
+        let scored: Vec<Scored> = signals
+            .iter()
+            .enumerate()
+            .map(|(row, &signal)| Scored {
+                signal,
+                el2n: norms.as_ref().and_then(|norms| norms.get(row).copied()),
+                alignment: alignments.as_ref().and_then(|alignments| alignments.get(row).copied()),
+            })
+            .collect();
+        let picks = receipt.select(&scored)?;
+        Ok((signals, picks))
+    }
+
+    /// The slots that were picked.
+    fn cut(mut self, signals: Vec<Signal>, picks: Vec<Pick>) -> Self {
+        let at = |pick: &Pick| pick.index as usize;
+        self.positions = picks.iter().filter_map(|pick| self.positions.get(at(pick)).copied()).collect();
+        self.weights = picks.iter().filter_map(|pick| Some(pick.weight * self.weights.get(at(pick))?)).collect();
+        self.slots = picks.len();
+        self.picked = Some(Picked { signals, picks });
+        self
+    }
+}
