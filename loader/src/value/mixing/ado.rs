@@ -201,7 +201,7 @@ impl Law {
         libm::exp(self.floor) + libm::exp(self.scale - self.exponent * libm::log(n))
     }
 
-    /// Huber's loss of log L, with the published code's penalties beyond α ≤ 0.8, ε ≥ 0.5 and a ≤ 6.5 as bounds.
+    /// Huber's loss of log L.
     fn cost(&self, points: &[(f64, f64)]) -> f64 {
         const DELTA: f64 = 1e-3;
         let each = |&(n, loss): &(f64, f64)| {
@@ -211,6 +211,8 @@ impl Law {
         points.iter().map(each).sum()
     }
 
+    /// α ≤ 0.8 and a ≤ 6.5, beyond which the published code has penalties. Its ε ≥ 0.5 is for losses of language models;
+    /// others fall below that.
     fn bounded(self) -> Self {
         Self {
             floor: self.floor.clamp(-5.0, 3.0),
