@@ -31,7 +31,11 @@ pub(crate) fn run(mnist: &Path, policy: &str, noise: Noise, seed: u64) -> Result
         rate: 1e-3,
         weight_decay: 0.01,
         policy: policy.into(),
-        options: if policy == "denoise" { vec![("warmup", WARMUP)] } else { Vec::new() },
+        options: match policy {
+            "denoise" => vec![("warmup", WARMUP)],
+            "infobatch" => vec![("epochs", i64::from(EPOCHS))],
+            _ => Vec::new(),
+        },
         observe: true,
         most_steps: u64::MAX,
         seed,

@@ -9,6 +9,7 @@ mod assemble;
 mod batch;
 mod buckets;
 mod by_domain;
+mod chosen;
 mod classes;
 pub mod conformance;
 mod contents;

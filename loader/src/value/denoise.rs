@@ -4,7 +4,7 @@
 //! that stays shut on clean data. It knows nothing of where noise comes from, and drops no row for good.
 
 use super::{
-    classes::Classes,
+    classes::{Classes, UNKNOWN_CLASS},
     mixture::{Mixture, Variances},
     parameters::Parameters,
     policy::{Policy, WindowRows, within},
@@ -13,14 +13,17 @@ use super::{
 };
 use crate::{Result, Target, strict};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The policy `denoise`: v = P(label is clean), π = max(v, floor), w = v/π.
 ///
 /// At the start of each data epoch from `warmup` on, two normal components are fitted to the rows' mean losses. The
 /// gate opens if Ashman's D between them is above `gate` and the noisy one holds at least 1 % of the rows. (BIC prefers
-/// two components on clean data too, and the margin is apart on clean data too; neither can be the gate.) Shut, every
-/// target is [`Target::PLAIN`].
+/// two components on clean data too, and the margin is apart on clean data too; neither can be the gate.) Where one class
+/// is taken for one other so often that the losses of right and wrong labels run into each other, D stays low; so the
+/// gate also opens if the model contradicts at least `contradicted` of the rows (their mean probability margin is
+/// negative) and does so systematically: in those rows, what the classes besides label and rival get, each on average, is
+/// below a fifth of what the label gets. Shut, every target is [`Target::PLAIN`].
 ///
 /// Open, v is the posterior of the clean component over the mean probability margin, on which noise between two classes
 /// shows as well as symmetric noise does. The components share one variance: with variances of their own, the narrow
@@ -30,6 +33,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Denoise {
     gate: f64,
+    contradicted: f64,
     warmup: u32,
     floor: f64,
     min_per_class: u32,
@@ -37,6 +41,13 @@ pub struct Denoise {
 
 /// A component of fewer rows than this share is a handful of hard ones, not label noise.
 const LEAST_NOISE: f64 = 0.01;
+
+/// Above this the model's doubts are spread, as those of one that has not learnt enough.
+///
+/// On 17 clean data sets of KEEL of three classes and more, seen for 4 and for 10 epochs, it was above .24 wherever three
+/// rows in ten were contradicted. With 40 % noise between pairs it was below .19 at 10 epochs on the six that have more
+/// than five classes and are learnt well.
+const SYSTEMATIC: f64 = 0.2;
 
 /// The mixtures are fitted to no more rows than this, evenly spaced in position order: their error is then far below
 /// what they decide, and a fit takes a second at any size of data.
@@ -46,7 +57,7 @@ const MOST_FITTED: usize = 1 << 19;
 /// Below a floor of one half fewer wrongly judged rows find their way back.
 impl Default for Denoise {
     fn default() -> Self {
-        Self { gate: 2.0, warmup: 10, floor: 0.5, min_per_class: 10 }
+        Self { gate: 2.0, contradicted: 0.3, warmup: 10, floor: 0.5, min_per_class: 10 }
     }
 }
 
@@ -55,6 +66,7 @@ impl Default for Denoise {
 #[serde(deny_unknown_fields, default)]
 struct Options {
     gate: f64,
+    contradicted: f64,
     warmup: u32,
     floor: f64,
     min_per_class: u32,
@@ -62,26 +74,27 @@ struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let Denoise { gate, warmup, floor, min_per_class } = Denoise::default();
-        Self { gate, warmup, floor, min_per_class }
+        let Denoise { gate, contradicted, warmup, floor, min_per_class } = Denoise::default();
+        Self { gate, contradicted, warmup, floor, min_per_class }
     }
 }
 
 impl Denoise {
     pub(super) const NAME: &'static str = "denoise";
 
-    /// Options: `gate` (0 to 100), `warmup` (data epochs), `floor` (0.01 to 1), `min_per_class` (0 to 10 000). `place`
-    /// opens every message.
+    /// Options: `gate` (0 to 100), `contradicted` (0.01 to 1), `warmup` (data epochs), `floor` (0.01 to 1),
+    /// `min_per_class` (0 to 10 000). `place` opens every message.
     pub(super) fn from_options(place: &str, options: &toml::Table) -> Result<Self> {
-        let Options { gate, warmup, floor, min_per_class } = strict::from_table(place, options)?;
+        let Options { gate, contradicted, warmup, floor, min_per_class } = strict::from_table(place, options)?;
         within(place, "gate", gate, 0.0..=100.0)?;
+        within(place, "contradicted", contradicted, 0.01..=1.0)?;
         within(place, "floor", floor, 0.01..=1.0)?;
         within(place, "min_per_class", f64::from(min_per_class), 0.0..=10_000.0)?;
-        Ok(Self { gate, warmup, floor, min_per_class })
+        Ok(Self { gate, contradicted, warmup, floor, min_per_class })
     }
 
     /// The clean component's posterior needs this mixture; `None` while the gate is shut.
-    fn open(&self, table: &Table) -> Option<Mixture> {
+    fn open(&self, table: &Table, classes: &Classes) -> Option<Mixture> {
         let seen = || table.iter().map(|(_, trajectory)| trajectory).filter(|trajectory| trajectory.is_seen());
         let stride = seen().count().div_ceil(MOST_FITTED).max(1);
         let fit = |statistic: fn(&Trajectory) -> f32, variances| {
@@ -89,7 +102,8 @@ impl Denoise {
             Mixture::fit(&values, variances)
         };
         let losses = fit(Trajectory::mean_loss, Variances::Own)?;
-        if losses.ashman_d() <= self.gate || losses.shares[1] < LEAST_NOISE {
+        let apart = losses.ashman_d() > self.gate && losses.shares[1] >= LEAST_NOISE;
+        if !apart && systematic_share(table, classes, stride) < self.contradicted {
             return None;
         }
         fit(Trajectory::mean_probability_margin, Variances::Tied)
@@ -113,6 +127,31 @@ impl Denoise {
         }
         best.into_iter().filter_map(|(class, best)| Some((class, *best.last()?))).collect()
     }
+}
+
+/// The share of rows that the model contradicts, if it does so systematically, else 0: of every `stride`th row seen.
+///
+/// It is systematic where the other classes get less than [`SYSTEMATIC`] of what the label gets, each on average, in the
+/// rows contradicted: κ of [`Evidence`](super::Evidence). A model that is not good enough for its data contradicts many
+/// rows too, but cannot decide between many classes. Two classes leave no other, so there this gate stays shut.
+fn systematic_share(table: &Table, classes: &Classes, stride: usize) -> f64 {
+    let mut labels = BTreeSet::new();
+    let (mut rows, mut contradicted, mut label, mut others) = (0_u64, 0_u64, 0.0, 0.0);
+    let seen = table.iter().filter(|(_, trajectory)| trajectory.is_seen());
+    for (position, trajectory) in seen.step_by(stride) {
+        rows += 1;
+        labels.insert(classes.get(position));
+        let margin = f64::from(trajectory.mean_probability_margin());
+        if margin < 0.0 {
+            let probability = f64::from(trajectory.mean_probability());
+            contradicted += 1;
+            label += probability;
+            others += (1.0 - 2.0 * probability + margin).max(0.0);
+        }
+    }
+    labels.remove(&UNKNOWN_CLASS);
+    let rest = labels.len().saturating_sub(2) as f64;
+    if others < SYSTEMATIC * rest * label { contradicted as f64 / rows as f64 } else { 0.0 }
 }
 
 /// What `fit` found, as it stands in [`Parameters`]: nothing while the gate is shut, else the mixture's shares, means
@@ -154,8 +193,11 @@ impl Policy for Denoise {
     }
 
     fn fingerprint(&self) -> String {
-        let Self { gate, warmup, floor, min_per_class } = self;
-        format!("{}/1(floor={floor:?},gate={gate:?},min_per_class={min_per_class},warmup={warmup})", Self::NAME)
+        let Self { gate, contradicted, warmup, floor, min_per_class } = self;
+        format!(
+            "{}/2(contradicted={contradicted:?},floor={floor:?},gate={gate:?},min_per_class={min_per_class},warmup={warmup})",
+            Self::NAME
+        )
     }
 
     fn reads_signals(&self) -> bool {
@@ -166,7 +208,7 @@ impl Policy for Denoise {
         if epoch < self.warmup {
             return Parameters::default();
         }
-        let Some(margins) = self.open(table) else {
+        let Some(margins) = self.open(table, classes) else {
             return Parameters::default();
         };
         Fitted { margins, kept: self.kept_margins(table, classes) }.to_parameters()
@@ -246,6 +288,36 @@ mod tests {
     fn a_handful_of_hopeless_rows_does_not_open_the_gate() {
         let data = observed(|row| row % 200 == 0);
         assert_eq!(targets(Denoise::default(), &data, 99), vec![Target::PLAIN; 1_000]);
+    }
+
+    /// Five classes; of the rows that a model contradicts it gives the label `label`, the rival 0.6, the rest the others.
+    fn contradicted(share: u32, label: f32, class_count: u32) -> (Table, Classes) {
+        let mut table = Table::new(&ROWS);
+        let mut classes = Classes::new(&ROWS);
+        for (block, rows) in (0..).zip(ROWS) {
+            classes.set(block, (0..rows).map(|row| row % class_count).collect()).unwrap();
+        }
+        let signal = |row: u32| {
+            let wrong = row % 10 < share;
+            let (probability, rival) = if wrong { (label, 0.6) } else { (0.6, 0.3) };
+            let margin = probability - rival + 0.1 * spread(row);
+            let class = ClassSignal { logit_margin: margin, probability_margin: margin, probability };
+            // The losses tell nothing apart.
+            Signal { loss: 2.0 * spread(row).powi(6), class: Some(class) }
+        };
+        table.apply(&Report::new(0, (0..ROW_COUNT).map(|row| (position(row), signal(row))).collect())).unwrap();
+        (table, classes)
+    }
+
+    #[test]
+    fn confusion_of_one_class_with_one_other_opens_the_gate_though_the_losses_are_not_apart() {
+        let opens =
+            |(table, classes): (Table, Classes)| !Denoise::default().fit(&table, &classes, 99).values().is_empty();
+        assert!(opens(contradicted(4, 0.38, 5)));
+        // Too few; spread over all classes; only two classes.
+        assert!(!opens(contradicted(2, 0.38, 5)));
+        assert!(!opens(contradicted(4, 0.15, 5)));
+        assert!(!opens(contradicted(4, 0.38, 2)));
     }
 
     #[test]

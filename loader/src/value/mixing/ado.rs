@@ -19,7 +19,7 @@ use serde::Deserialize;
 ///
 /// Differences from the published code: losses are means over stretches of batches (64 to 128 points a domain, stretches
 /// double as the run grows) in place of a Savitzky–Golay filter, so that what is remembered stays small, and the fit is a
-/// grid and a pattern search, which needs no gradient and is the same on every machine. In the first `warmup` batches the
+/// line beside each of many floors, and a pattern search, which needs no gradient and is the same on every machine. In the first `warmup` batches the
 /// recipe's shares stay in force and losses are left out. A fit that is not finite keeps the one before. It is biased: the
 /// mixture that is trained on is its own choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -201,7 +201,7 @@ impl Law {
         libm::exp(self.floor) + libm::exp(self.scale - self.exponent * libm::log(n))
     }
 
-    /// Huber's loss of log L, with the published code's penalties beyond α ≤ 0.8, ε ≥ 0.5 and a ≤ 6.5 as bounds.
+    /// Huber's loss of log L.
     fn cost(&self, points: &[(f64, f64)]) -> f64 {
         const DELTA: f64 = 1e-3;
         let each = |&(n, loss): &(f64, f64)| {
@@ -211,6 +211,8 @@ impl Law {
         points.iter().map(each).sum()
     }
 
+    /// α ≤ 0.8 and a ≤ 6.5, beyond which the published code has penalties. Its ε ≥ 0.5 is for losses of language models;
+    /// others fall below that.
     fn bounded(self) -> Self {
         Self {
             floor: self.floor.clamp(-5.0, 3.0),
@@ -225,19 +227,33 @@ impl Law {
             return None;
         }
         let lowest = points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
-        let mut starts = Vec::new();
-        for part in [0.1, 0.5, 0.8, 0.95] {
-            for exponent in [0.1, 0.3, 0.5, 0.7] {
-                // The scale that meets the first point.
-                let rest = (points[0].1 - part * lowest).max(1e-6);
-                let scale = libm::log(rest) + exponent * libm::log(points[0].0);
-                let law = Self { floor: libm::log(part * lowest), scale, exponent }.bounded();
-                starts.push((law.cost(points), law));
-            }
+        // Beside a floor, log(L − floor) is a line in log n: only the floor has to be searched for, finer and finer.
+        let at = |part: f64| {
+            let law = Self::beside(part * lowest, points);
+            (law.cost(points), part)
+        };
+        let best = |parts: &mut dyn Iterator<Item = f64>| {
+            parts.filter(|part| (0.001..0.9999).contains(part)).map(at).min_by(|a, b| a.0.total_cmp(&b.0))
+        };
+        let mut width = 0.02;
+        let mut part = best(&mut (1..50).map(|step| f64::from(step) * width))?.1;
+        for _ in 0..4 {
+            part = best(&mut (-10..=10).map(|step| part + width * f64::from(step) / 10.0))?.1;
+            width *= 0.1;
         }
-        starts.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let ends = starts.iter().take(3).map(|&(cost, law)| law.searched(cost, points));
-        ends.min_by(|a, b| a.0.total_cmp(&b.0)).map(|end| end.1).filter(|law| law.cost(points).is_finite())
+        let law = Self::beside(part * lowest, points);
+        let (cost, law) = law.searched(law.cost(points), points);
+        cost.is_finite().then_some(law)
+    }
+
+    /// The law with this floor of the loss, by least squares.
+    fn beside(floor: f64, points: &[(f64, f64)]) -> Self {
+        let logs = || points.iter().map(|(n, loss)| (libm::log(*n), libm::log(loss - floor)));
+        let count = points.len() as f64;
+        let (x, y) = logs().fold((0.0, 0.0), |sum, log| (sum.0 + log.0 / count, sum.1 + log.1 / count));
+        let spread: f64 = logs().map(|log| (log.0 - x) * (log.0 - x)).sum();
+        let slope = if spread > 0.0 { logs().map(|log| (log.0 - x) * (log.1 - y)).sum::<f64>() / spread } else { 0.0 };
+        Self { floor: libm::log(floor), scale: y - slope * x, exponent: -slope }.bounded()
     }
 
     /// A pattern search: a step along each number and along those that trade against each other, halved where none helps.
@@ -253,7 +269,7 @@ impl Law {
         ];
         let mut step = 0.2;
         for _ in 0..2_000 {
-            let mut better = None;
+            let mut better: Option<(f64, Self)> = None;
             for (floor, scale, exponent) in directions {
                 for sign in [step, -step] {
                     let moved = Self {
@@ -269,7 +285,10 @@ impl Law {
                 }
             }
             match better {
-                Some((best, law)) => (cost, self) = (best, law),
+                Some((best, law)) => {
+                    cost = best;
+                    self = law;
+                }
                 None if step < 1e-6 => break,
                 None => step *= 0.5,
             }
