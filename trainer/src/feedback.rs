@@ -72,9 +72,13 @@ impl Feedback {
             }
         });
         match thread {
-            Ok(thread) => {
-                Self { sender: Some(sender), held: Mutex::default(), hold, thread: Some(thread), fault: Mutex::default() }
-            }
+            Ok(thread) => Self {
+                sender: Some(sender),
+                held: Mutex::default(),
+                hold,
+                thread: Some(thread),
+                fault: Mutex::default(),
+            },
             Err(error) => {
                 tracing::warn!(%error, "no thread for the feedback: each step reads its own losses, and waits for them");
                 Self { sender: None, held: Mutex::default(), hold: 1, thread: None, fault: Mutex::default() }

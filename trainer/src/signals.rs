@@ -18,6 +18,7 @@ pub struct Signals {
 /// What the norm of the loss's gradient at the model's output follows from. Computed only where a selector asks for it.
 /// Outside autodiff.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a batch, never a list of them")]
 enum Gradient {
     /// Logits `[batch, classes]` and labels `[batch]`.
     Classes(Tensor<2>, Tensor<1, Int>),
@@ -27,6 +28,7 @@ enum Gradient {
 
 /// What is sent back of classes. Outside autodiff.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a batch, never a list of them")]
 pub(crate) enum Classes {
     /// `[batch, 3]`: logit margin, probability margin, probability of the label.
     Rows(Tensor<2>),

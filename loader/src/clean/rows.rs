@@ -161,7 +161,7 @@ impl fmt::Debug for Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Array, ArrayRef, BinaryArray, Int8Array, StringArray};
+    use arrow::array::{ArrayRef, BinaryArray, Int8Array, StringArray};
     use std::sync::Arc;
 
     #[test]

@@ -171,7 +171,7 @@ fn signal(batch: u64, number: u32) -> Signal {
 
 /// A report of two rows in three.
 fn report(batch: u64, positions: &[Position]) -> Report {
-    let rows = (0..).zip(positions).filter(|(number, _)| (u64::from(*number) + batch) % 3 > 0);
+    let rows = (0..).zip(positions).filter(|(number, _)| !(u64::from(*number) + batch).is_multiple_of(3));
     Report::new(batch, rows.map(|(number, position)| (*position, signal(batch, number))).collect())
 }
 

@@ -377,7 +377,11 @@ mod tests {
         let file = ValueFile::open(&path).unwrap();
         assert!(file.plan() == Some(plan) && file.has_contents() && file.has_positions());
         let mut read = Vec::new();
-        file.each(Holds::Values, |row| Ok(read.push(row))).unwrap();
+        let keep = |row| {
+            read.push(row);
+            Ok(())
+        };
+        file.each(Holds::Values, keep).unwrap();
         assert_eq!(read, rows);
         let missing = file.each(Holds::References, |_| Ok(())).unwrap_err().to_string();
         assert!(missing.contains("no column `loss`") && missing.contains("`mean_loss`"), "{missing}");
@@ -398,7 +402,11 @@ mod tests {
         let file = ValueFile::open(&path).unwrap();
         assert_eq!(file.plan(), None);
         let mut read = Vec::new();
-        file.each(Holds::References, |row| Ok(read.push((row.position.unwrap(), row.reference)))).unwrap();
+        let keep = |row: ValueRow| {
+            read.push((row.position.unwrap(), row.reference));
+            Ok(())
+        };
+        file.each(Holds::References, keep).unwrap();
         let said = |loss| Some(Reference { loss, probability: None });
         let at = Position::new;
         assert_eq!(read, [(at(0, 0), said(0.5)), (at(0, 4), None), (at(2, 1), said(2.0))]);

@@ -55,7 +55,12 @@ mod tests {
 
     #[test]
     fn what_is_no_struct_is_refused_by_name() {
-        let input = parse_quote!(enum Either { One, Other });
+        let input = parse_quote!(
+            enum Either {
+                One,
+                Other,
+            }
+        );
         assert!(refused(from_columns::derive, &input).starts_with("FromColumns can be derived for a struct"));
         assert!(refused(select_rows::derive, &input).starts_with("SelectRows can be derived for a struct"));
     }
@@ -63,20 +68,86 @@ mod tests {
     #[test]
     fn options_that_mean_nothing_are_refused() {
         let wrong: [(DeriveInput, &str); 8] = [
-            (parse_quote!(struct B { #[column(nmae = "x")] x: X }), "a column has `name`, `shape`, `with` or `default`"),
-            (parse_quote!(struct B { #[column(name = "x", name = "y")] x: X }), "said twice"),
-            (parse_quote!(struct B { #[column(name = x)] x: X }), "expected string literal"),
-            (parse_quote!(struct B { #[column(shape = [])] x: X }), "one length at least"),
-            (parse_quote!(struct B { #[column(shape = [2], with = f)] x: X }), "leave `shape` out"),
-            (parse_quote!(struct B { #[column(default, name = "x")] x: X }), "stands alone"),
-            (parse_quote!(struct B { #[column(default = 3)] x: X }), "takes no value"),
-            (parse_quote!(struct B(X);), "needs its column's"),
+            (
+                parse_quote!(
+                    struct B {
+                        #[column(nmae = "x")]
+                        x: X,
+                    }
+                ),
+                "a column has `name`, `shape`, `with` or `default`",
+            ),
+            (
+                parse_quote!(
+                    struct B {
+                        #[column(name = "x", name = "y")]
+                        x: X,
+                    }
+                ),
+                "said twice",
+            ),
+            (
+                parse_quote!(
+                    struct B {
+                        #[column(name = x)]
+                        x: X,
+                    }
+                ),
+                "expected string literal",
+            ),
+            (
+                parse_quote!(
+                    struct B {
+                        #[column(shape = [])]
+                        x: X,
+                    }
+                ),
+                "one length at least",
+            ),
+            (
+                parse_quote!(
+                    struct B {
+                        #[column(shape = [2], with = f)]
+                        x: X,
+                    }
+                ),
+                "leave `shape` out",
+            ),
+            (
+                parse_quote!(
+                    struct B {
+                        #[column(default, name = "x")]
+                        x: X,
+                    }
+                ),
+                "stands alone",
+            ),
+            (
+                parse_quote!(
+                    struct B {
+                        #[column(default = 3)]
+                        x: X,
+                    }
+                ),
+                "takes no value",
+            ),
+            (
+                parse_quote!(
+                    struct B(X);
+                ),
+                "needs its column's",
+            ),
         ];
         for (input, message) in wrong {
             let found = refused(from_columns::derive, &input);
             assert!(found.contains(message), "{found}");
         }
-        let input = parse_quote!(struct B { #[select_rows(skip)] x: X });
+        let input = parse_quote!(
+            struct B {
+                #[select_rows(skip)]
+                x: X,
+            }
+        );
         assert!(refused(select_rows::derive, &input).contains("#[select_rows(keep)]"));
     }
 }

@@ -12,9 +12,9 @@ const LONGEST: usize = 64 << 10;
 /// A condition that a row fulfils or not.
 #[derive(Debug)]
 pub(super) enum Condition {
-    All(Vec<Condition>),
-    Any(Vec<Condition>),
-    Not(Box<Condition>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
     Is(Operand, Test),
 }
 
