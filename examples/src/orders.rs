@@ -148,7 +148,7 @@ pub fn soil(clean: &Cells, dirt: OrderDirt, seed: u64) -> (Cells, Cells) {
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x736f_696c);
     let mut pairs: Vec<_> = clean.iter().map(|row| (row.clone(), row.clone())).collect();
     let one = |choices: &[&str], random: &mut ChaCha8Rng| choices[random.random_range(0..choices.len())].to_owned();
-    for place in 0..pairs.len() {
+    for (_, row) in &mut pairs {
         let mut chance = |share: f64| random.random_bool(share);
         let (mixed_up, noise, disguised, formatted, outlier, broken) = (
             chance(dirt.mixed_up),
@@ -159,7 +159,6 @@ pub fn soil(clean: &Cells, dirt: OrderDirt, seed: u64) -> (Cells, Cells) {
             chance(dirt.broken),
         );
         let other = clean[random.random_range(0..clean.len())].clone();
-        let row = &mut pairs[place].1;
         if mixed_up {
             for column in [5, 6, 8] {
                 row[column].clone_from(&other[column]);
@@ -178,12 +177,12 @@ pub fn soil(clean: &Cells, dirt: OrderDirt, seed: u64) -> (Cells, Cells) {
         } else if formatted {
             row[5] = format!(" {} ", row[5]);
         }
-        for column in 1..4 {
+        for cell in &mut row[1..4] {
             if random.random_bool(dirt.misspelt) {
-                let letters: Vec<char> = row[column].chars().collect();
+                let letters: Vec<char> = cell.chars().collect();
                 let at = random.random_range(1..letters.len());
                 let letters = letters.iter().enumerate().filter(|(place, _)| *place != at);
-                row[column] = letters.map(|(_, letter)| letter).collect();
+                *cell = letters.map(|(_, letter)| letter).collect();
             }
         }
         if broken {

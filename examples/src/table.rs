@@ -118,6 +118,9 @@ impl Classifier<Entries> for TableModel {
     }
 }
 
+/// Puts cleaning into a recipe, given the columns that hold text.
+pub type Clean = Box<dyn Fn(Recipe, &[String]) -> Recipe>;
+
 /// Where a table comes from, and how it is cleaned.
 pub struct Source {
     /// The example's name.
@@ -131,7 +134,7 @@ pub struct Source {
     /// Columns that are no features.
     pub ignored: Vec<String>,
     /// Puts cleaning into the recipe, given the columns that hold text.
-    pub clean: Box<dyn Fn(Recipe, &[String]) -> Recipe>,
+    pub clean: Clean,
     /// What is wrong with the data, in a sentence.
     pub dirt: String,
     /// What was planted; null where nothing was.

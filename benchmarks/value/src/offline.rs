@@ -53,8 +53,7 @@ pub(crate) fn data_oob(train: &Path, trees: u32, seed: u64) -> Result<()> {
     let train = Rows::read(train)?;
     let labels = classes(&train);
     let (cpu, start) = (cpu::seconds()?, Instant::now());
-    let values =
-        arable_loader::value::data_oob(points(&train, &labels), DataOob { trees, seed, ..DataOob::default() })?;
+    let values = arable_loader::value::data_oob(points(&train, &labels), DataOob { trees, seed })?;
     let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu::seconds()? - cpu);
     println!("{}", serde_json::json!({"seconds": seconds, "cpu": cpu, "values": values}));
     Ok(())

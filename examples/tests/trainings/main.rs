@@ -24,7 +24,7 @@ fn turn() -> MutexGuard<'static, ()> {
 fn call<A: Parser>(arguments: &str, folder: &Path) -> A {
     let runs = format!("--runs={}", folder.display());
     let words = ["example"].into_iter().chain(arguments.split_whitespace()).chain(["--quiet", &runs]);
-    A::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"))
+    A::try_parse_from(words).unwrap()
 }
 
 /// What is said of a call that the command line refuses.
