@@ -64,7 +64,9 @@ fn a_table_of_ones_own_is_read_with_its_truth_and_rules() {
         "rules.toml",
         "[dataset]\nurl = \"x.csv\"\n[[clean]]\nop = \"range\"\ncolumn = \"size\"\nmax = 5\n",
     );
-    let outcome = call::<Arguments>(&format!("{files} --clean {rules}"), folder.path()).run().unwrap();
+    // With the numbers among the content, which decides over a row's part, some of each size are trained on.
+    let all = files.replace(" --ignore id", "");
+    let outcome = call::<Arguments>(&format!("{all} --clean {rules}"), folder.path()).run().unwrap();
     assert!(outcome.rows.dropped.contains_key("out_of_range:size"), "{:?}", outcome.rows.dropped);
 
     for (from, to, named) in [
