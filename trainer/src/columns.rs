@@ -363,8 +363,8 @@ mod tests {
         let x = Arc::new(Float32Array::from(vec![1.0, 2.0, 3.0, 4.0]));
         let data = batch(x.clone()).slice(1, 2);
         let tensor = floats::<1>(&data, "x", &device).unwrap();
-        let doubled = tensor.clone().mul_scalar(2.0);
         assert_eq!(at(tensor.into_data().as_bytes()), at(&x.values().inner().as_slice()[4..]));
+        let doubled = floats::<1>(&data, "x", &device).unwrap().mul_scalar(2.0);
         assert_eq!(doubled.try_into_vec_as::<f32>().unwrap(), [4.0, 6.0]);
 
         let labels = Arc::new(Int64Array::from(vec![1, 2, 3]));

@@ -157,6 +157,7 @@ static GENERATOR: Mutex<()> = Mutex::new(());
 /// Trains in `folder` until all is done, from wherever it stands there; the model's parameters at the end.
 fn train(folder: &Path) -> Vec<u32> {
     let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let goes_on = folder.join("checkpoint").exists();
     let (checkpoints, stream) = Checkpoints::resume(folder, builder()).unwrap();
     let train = CuratedDataLoader::from_arrow(stream, PointBatcher);
     let training = SupervisedTraining::new(folder, train.clone().into_arc(), Arc::new(NoValidation))
@@ -166,7 +167,9 @@ fn train(folder: &Path) -> Vec<u32> {
     let learner = Learner::new(Model::new(), AdamConfig::new().init(), 0.01);
     let result = checkpoints.launch_with(KeepLastNCheckpoints::new(2), train.watch(training), &train, learner);
     assert!(result.error.is_none(), "{:?}", result.error);
-    assert!(train.pace().batches > 0 && train.pace().to_string().contains("waited"));
+    let pace = train.pace();
+    // One that was killed at its very end has nothing left to do.
+    assert!(pace.batches > 0 && pace.to_string().contains("waited") || goes_on, "{pace:?}");
     result.model.parameters()
 }
 

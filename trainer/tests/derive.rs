@@ -124,7 +124,7 @@ fn a_loader_of_columns_gives_the_batches_of_one_of_rows() {
 fn a_batch_that_cannot_be_made_ends_the_epoch_with_the_column_named() {
     let data = data().project(&[1]).unwrap();
     let loader = CuratedDataLoader::<Points>::of_columns(Memory::new(data).stream(5, 1));
-    let error = loader.iter().next().unwrap().err().expect("an error");
+    let error = loader.iter().next().unwrap().expect_err("an error");
     let source: &(dyn std::error::Error + 'static) = &error;
     let ours = source.source().and_then(|source| source.downcast_ref::<Error>()).expect("an error of the trainer's");
     assert!(ours.to_string().starts_with("batch 0: column `type`: there is none"), "{ours}");

@@ -280,7 +280,8 @@ fn a_duplicate_names_its_twin_and_the_border_shows_what_was_judged() {
         .collect();
     fs::write(folder.path().join("a.jsonl"), rows.join("\n")).unwrap();
     let recipe = folder.path().join("r.toml");
-    let clean = "[[clean]]\nop = 'length'\ncolumn = 'text'\nmin_words = 60\n[[clean]]\nop = 'exact_duplicate'\ncolumns = ['text']";
+    let clean =
+        "[[clean]]\nop = 'length'\ncolumn = 'text'\nmin_words = 60\n[[clean]]\nop = 'near_duplicate'\ncolumn = 'text'";
     fs::write(&recipe, format!("[dataset]\nurl = '{}/a.jsonl'\n{clean}", folder.path().display())).unwrap();
     let out = folder.path().join("out");
     let arguments = ["curate", &recipe.display().to_string(), "--out", &out.display().to_string(), "--json", "--quiet"];
@@ -288,7 +289,7 @@ fn a_duplicate_names_its_twin_and_the_border_shows_what_was_judged() {
     assert_eq!(ran.status, 0, "{ran:?}");
     let lines = lines(&out.join("_verdicts.jsonl"));
     let evidence = &lines[2]["evidence"][0];
-    assert_eq!((&evidence["op"], &evidence["twin"]["row"]), (&"exact_duplicate".into(), &0.into()), "{evidence}");
+    assert_eq!((&evidence["op"], &evidence["twin"]["row"]), (&"near_duplicate".into(), &0.into()), "{evidence}");
     let rules = ran.json()["rules"].clone();
     assert_eq!(rules[0]["op"], "length", "rules come in the recipe's order");
     assert!(rules[0]["passed"][0]["excerpt"].as_str().unwrap().starts_with("word"), "{rules}");

@@ -47,7 +47,7 @@ impl Batcher<TextClassificationItem, TextClassificationBatch> for TextClassifica
     fn batch(&self, items: Vec<TextClassificationItem>, device: &Device) -> TextClassificationBatch {
         let labels: Vec<_> = items.iter().map(|item| item.label as i64).collect();
         let tokens = items.iter().map(|item| item.text.bytes().map(usize::from).collect()).collect();
-        let mask = generate_padding_mask(PAD, tokens, Some(MAX_LENGTH.into()), device);
+        let mask = generate_padding_mask(PAD, tokens, Some(MAX_LENGTH), device);
         let labels = Tensor::from_ints(labels.as_slice(), device);
         TextClassificationBatch { tokens: mask.tensor, labels, mask_pad: mask.mask }
     }

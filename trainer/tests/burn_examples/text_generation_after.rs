@@ -46,7 +46,7 @@ pub struct TextGenerationBatcher;
 impl Batcher<TextGenerationItem, TextGenerationBatch> for TextGenerationBatcher {
     fn batch(&self, items: Vec<TextGenerationItem>, device: &Device) -> TextGenerationBatch {
         let tokens = items.iter().map(|item| item.text.bytes().map(usize::from).collect()).collect();
-        let mask = generate_padding_mask(PAD, tokens, Some(MAX_LENGTH.into()), device);
+        let mask = generate_padding_mask(PAD, tokens, Some(MAX_LENGTH), device);
         let [batch, length] = mask.tensor.dims();
         TextGenerationBatch {
             inputs: mask.tensor.clone().slice([0..batch, 0..length - 1]),
@@ -94,7 +94,7 @@ impl TrainStep for TextGenerationModel {
 
     fn step(&self, batch: Self::Input) -> TrainOutput<ClassificationOutput> {
         let item = self.forward((*batch).clone());
-        let logits = item.output.clone().reshape([-1, MAX_LENGTH as i32 - 1, PAD as i32 + 1]);
+        let logits = item.output.clone().reshape([batch.targets.dims()[0], batch.targets.dims()[1], PAD + 1]);
         let losses = CrossEntropy::new().with_ignored([PAD as i64]).of_sequences(logits, batch.targets.clone());
         TrainOutput::new(self, batch.settle(losses, Signals::none()).backward(), item)
     }

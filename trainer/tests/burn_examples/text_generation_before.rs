@@ -45,7 +45,7 @@ pub struct TextGenerationBatcher;
 impl Batcher<TextGenerationItem, TextGenerationBatch> for TextGenerationBatcher {
     fn batch(&self, items: Vec<TextGenerationItem>, device: &Device) -> TextGenerationBatch {
         let tokens = items.iter().map(|item| item.text.bytes().map(usize::from).collect()).collect();
-        let mask = generate_padding_mask(PAD, tokens, Some(MAX_LENGTH.into()), device);
+        let mask = generate_padding_mask(PAD, tokens, Some(MAX_LENGTH), device);
         let [batch, length] = mask.tensor.dims();
         TextGenerationBatch {
             inputs: mask.tensor.clone().slice([0..batch, 0..length - 1]),
