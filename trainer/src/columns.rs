@@ -4,8 +4,8 @@
 //! `FixedSizeList` or `List` becomes `[rows, width]`. Lists of one level must all have the same length, and there must
 //! be no nulls: what to do about either is for cleaning to decide, before a batch is made.
 //!
-//! Nothing is copied where the column has the device's own element type, which is `f32` and `i32` or `i64` on most: the
-//! tensor's data are then Arrow's buffer, which the backend takes as it is (flex), or uploads from (GPUs). Other types
+//! Nothing is copied where the column has the device's own element type, which is `f32`, and `i32` unless the device was
+//! set to wider integers: the tensor's data are then Arrow's buffer, which the backend takes as it is (flex), or uploads from (GPUs). Other types
 //! are converted once. A tensor is free to be changed in place: the buffer is copied first, so the batch's columns, and
 //! other tensors of them, stay what they were.
 
@@ -361,18 +361,19 @@ mod tests {
         let device = Device::default();
         let at = |values: &[u8]| values.as_ptr();
         let x = Arc::new(Float32Array::from(vec![1.0, 2.0, 3.0, 4.0]));
-        let data = batch(x.clone()).slice(1, 2);
+        let data = batch(Arc::<Float32Array>::clone(&x)).slice(1, 2);
         let tensor = floats::<1>(&data, "x", &device).unwrap();
         assert_eq!(at(tensor.into_data().as_bytes()), at(&x.values().inner().as_slice()[4..]));
         let doubled = floats::<1>(&data, "x", &device).unwrap().mul_scalar(2.0);
         assert_eq!(doubled.try_into_vec_as::<f32>().unwrap(), [4.0, 6.0]);
 
-        let labels = Arc::new(Int64Array::from(vec![1, 2, 3]));
-        let tensor = ints::<1>(&batch(labels.clone()), "x", &device).unwrap();
+        // The device's integers have 32 bits unless it is told otherwise, so that wider ones are made anew.
+        let labels = Arc::new(Int32Array::from(vec![1, 2, 3]));
+        let tensor = ints::<1>(&batch(Arc::<Int32Array>::clone(&labels)), "x", &device).unwrap();
         assert_eq!(at(tensor.into_data().as_bytes()), at(labels.values().inner().as_slice()));
 
         // The only handle: what is changed in place is a copy.
-        let changed = floats::<1>(&data, "x", &device).unwrap().mul_scalar(-1.0).slice_fill([0..1], 9.0);
+        let changed = floats::<1>(&data, "x", &device).unwrap().mul_scalar(-1.0).slice_fill(0..1, 9.0);
         assert_eq!(changed.try_into_vec_as::<f32>().unwrap(), [9.0, -3.0]);
         assert_eq!(x.values()[..], [1.0, 2.0, 3.0, 4.0]);
     }
