@@ -282,7 +282,7 @@ mod tests {
 
     use arrow::{
         array::{
-            BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int32Array, Int64Array, ListArray,
+            BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int32Array, ListArray,
             StringArray, UInt64Array,
         },
         datatypes::UInt8Type,
