@@ -21,7 +21,7 @@ const BOOK: usize = 20;
 /// Bytes of each built-in domain at most, so that no download and no long reading is needed.
 const MOST: usize = 160_000;
 
-/// `text` cut at blank lines into documents of at least [`LEAST`] bytes.
+/// `text` cut at blank lines into documents of at least 700 bytes.
 #[must_use]
 pub fn documents(text: &str) -> Vec<String> {
     let mut documents: Vec<String> = Vec::new();

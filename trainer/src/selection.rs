@@ -91,7 +91,7 @@ impl<B: SelectRows> Curated<B> {
     /// batch), `score` is not called and the batch comes back as it is.
     ///
     /// `score` runs the model forward over all candidates; nothing of it is trained, so run it on the model's
-    /// [`valid`](burn::module::AutodiffModule::valid) form, or accept that a graph is built and dropped. The mode of dropout
+    /// `valid()` form, or accept that a graph is built and dropped. The mode of dropout
     /// and batch norm is then the scores' too. The scores are read here, which waits for the device: it is what online
     /// selection costs beside the forward pass.
     ///

@@ -49,7 +49,7 @@ pub(crate) struct Walk {
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
     /// Write what was learnt of each row to a Parquet file at the end: position, statistics, value, and the id of its
-    /// content, which takes one more pass over the data. `values` under [policy] begins another run with it.
+    /// content, which takes one more pass over the data. `values` of the policy begins another run with it.
     #[arg(long, value_name = "FILE")]
     values: Option<PathBuf>,
     /// A recorded feedback log (a run's `feedback` folder, or one segment): reports of its batches are given back as
