@@ -46,7 +46,9 @@ def install():
 
 
 def build():
-    subprocess.run(["cargo", "build", "--release", "--quiet", "-p", "arable-benchmarks"], cwd=ROOT, check=True)
+    # burn, for its own loader, takes minutes to compile.
+    command = ["cargo", "build", "--release", "--quiet", "-p", "arable-benchmarks", "--features", "burn"]
+    subprocess.run(command, cwd=ROOT, check=True)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     return target / "release" / "loader-benchmark"
 

@@ -60,6 +60,7 @@ fn main() -> Result<()> {
     let (mut rows, mut first, mut bytes, mut ids) = (0, None, 0, 0_i64);
     for batch in loader.iter() {
         first.get_or_insert_with(|| start.elapsed().as_secs_f64());
+        let batch = batch?;
         rows += batch.len();
         bytes += batch.iter().map(|row| row.text.len()).sum::<usize>();
         ids = batch.iter().fold(ids, |ids, row| ids.wrapping_add(row.id));
