@@ -4,12 +4,10 @@
 //! [`conformance`](crate::stream::conformance) says whether it keeps to what a stream relies on.
 
 use super::{
-    classes::Classes,
     parameters::Parameters,
     policy::{Policy, WindowRows},
     selector::{Candidate, Needs, Selector},
     selectors::Selection,
-    table::Table,
     trajectory::Trajectory,
 };
 use crate::{Pick, Randomness, Target};
@@ -74,10 +72,6 @@ impl Policy for OwnPolicy {
 
     fn reads_signals(&self) -> bool {
         true
-    }
-
-    fn fit(&self, _: &Table, _: &Classes, _: u32) -> Parameters {
-        Parameters::default()
     }
 
     fn targets(&self, _: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>) {
@@ -171,14 +165,6 @@ impl Policy for OwnSelecting {
 
     fn reads_signals(&self) -> bool {
         false
-    }
-
-    fn fit(&self, _: &Table, _: &Classes, _: u32) -> Parameters {
-        Parameters::default()
-    }
-
-    fn targets(&self, _: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>) {
-        out.extend(std::iter::repeat_n(Target::PLAIN, rows.len()));
     }
 
     fn selection(&self) -> Option<&Selection> {

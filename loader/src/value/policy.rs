@@ -40,13 +40,19 @@ pub trait Policy: Send + Sync + Debug {
     /// Whether targets depend on signals. Where they do not, draws never wait for feedback.
     fn reads_signals(&self) -> bool;
 
-    /// What `targets` needs to know of the whole table, once at the start of data epoch `epoch` (from 0).
-    fn fit(&self, table: &Table, classes: &Classes, epoch: u32) -> Parameters;
+    /// What `targets` needs to know of the whole table, once at the start of data epoch `epoch` (from 0). Nothing, unless
+    /// said otherwise.
+    fn fit(&self, _table: &Table, _classes: &Classes, _epoch: u32) -> Parameters {
+        Parameters::default()
+    }
 
     /// Appends (v, π) of each row of a window, in the window's order, as it is at the window's opening.
     ///
-    /// `parameters` are those that this policy's [`fit`](Self::fit) gave for the same data epoch.
-    fn targets(&self, parameters: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>);
+    /// `parameters` are those that this policy's [`fit`](Self::fit) gave for the same data epoch. Unless said otherwise
+    /// each row counts and is drawn once: for policies that only observe, move a mixture, or pick inside the step.
+    fn targets(&self, _parameters: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>) {
+        out.extend(std::iter::repeat_n(Target::PLAIN, rows.len()));
+    }
 
     /// A score of cleaning that its targets depend on, which they read as [`WindowRows::score`].
     fn score(&self) -> Option<&str> {

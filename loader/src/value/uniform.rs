@@ -2,13 +2,8 @@
 //!
 //! It reads no signal, so plugging it in cannot change a training; the statistics are kept all the same.
 
-use super::{
-    classes::Classes,
-    parameters::Parameters,
-    policy::{Policy, WindowRows},
-    table::Table,
-};
-use crate::{Result, Target, strict};
+use super::policy::Policy;
+use crate::{Result, strict};
 use serde::Deserialize;
 
 /// The policy `uniform`: v = 1, π = 1.
@@ -46,20 +41,15 @@ impl Policy for Uniform {
     fn reads_signals(&self) -> bool {
         false
     }
-
-    fn fit(&self, _: &Table, _: &Classes, _: u32) -> Parameters {
-        Parameters::default()
-    }
-
-    fn targets(&self, _: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>) {
-        out.extend(std::iter::repeat_n(Target::PLAIN, rows.len()));
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Position, Report, Signal};
+    use crate::{
+        Position, Report, Signal, Target,
+        value::{Classes, Table, WindowRows},
+    };
 
     #[test]
     fn targets_are_plain_whatever_was_seen() {

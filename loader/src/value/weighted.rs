@@ -1,10 +1,8 @@
 //! Rows drawn, or weighed, by a number that is known before training: a column of the data, or a score that cleaning gave.
 
 use super::{
-    classes::Classes,
     parameters::Parameters,
     policy::{Policy, WindowRows, within},
-    table::Table,
 };
 use crate::{Error, Result, Target, strict};
 use serde::Deserialize;
@@ -83,10 +81,6 @@ impl Policy for Weighted {
         self.score.as_deref()
     }
 
-    fn fit(&self, _: &Table, _: &Classes, _: u32) -> Parameters {
-        Parameters::default()
-    }
-
     fn targets(&self, _: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>) {
         let numbers = match &self.score {
             Some(score) => rows.score(score).unwrap_or_default(),
@@ -106,7 +100,10 @@ impl Policy for Weighted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Position;
+    use crate::{
+        Position,
+        value::{Classes, Table},
+    };
 
     fn targets(options: &str, column: &[f32]) -> Vec<(f32, f32)> {
         let policy = Weighted::from_options("p", &options.parse().unwrap()).unwrap();

@@ -2,7 +2,7 @@
 //! out, and three rules on the page.
 
 use super::{
-    characters::{Characters, DIGIT, is_space, strip},
+    characters::{Characters, DIGIT, split, strip},
     filter::{Filter, Row, on_column},
     lines::{count_sentences, cut_sentences, lines},
     words::{self, Word},
@@ -241,7 +241,7 @@ fn word_lengths(line: &str, most: Option<usize>) -> (usize, usize) {
     // No word is longer in code points than in bytes.
     let may_be_long = most.is_some_and(|most| line.len() > most);
     if may_be_long || !line.is_ascii() {
-        for word in line.split(is_space).filter(|word| !word.is_empty()) {
+        for word in split(line) {
             words += 1;
             if may_be_long && word.len() > longest {
                 longest = longest.max(word.chars().count());

@@ -122,6 +122,11 @@ pub(super) fn is_space(character: char) -> bool {
     matches!(character, '\u{1c}'..='\u{1f}') || character.is_whitespace()
 }
 
+/// Python's `str.split()`: what stands between spaces.
+pub(super) fn split(text: &str) -> impl Iterator<Item = &str> + Clone {
+    text.split(is_space).filter(|word| !word.is_empty())
+}
+
 /// The length of a text in code points.
 pub(super) fn length(text: &str) -> usize {
     // A vector loop; `chars().count()` is one too, but slow to start on the many short texts.

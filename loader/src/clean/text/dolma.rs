@@ -3,11 +3,10 @@
 //! the defaults, and the rules are named as its attributes are.
 
 use super::{
-    characters::{Characters, LETTER, length},
+    characters::{Characters, LETTER, length, split},
     filter::{Filter, Row},
     gopher_quality, gopher_repetition,
     grams::Grams,
-    nemo::words,
 };
 use crate::clean::Rule;
 
@@ -46,7 +45,7 @@ impl Filter for Quality {
         let (limits, table) = (&self.0, Characters::table());
         let (mut symbols, mut alphabetic, mut required) = (0, 0, 0);
         lengths.clear();
-        for word in words(text) {
+        for word in split(text) {
             lengths.push(length(word));
             symbols += usize::from(word.contains(['#', '…']));
             alphabetic += usize::from(word.chars().any(|character| table.is(character, LETTER)));
@@ -108,7 +107,7 @@ impl Filter for Repetition {
         let number = grams.count(1);
         let copies = (0..number).filter(|&at| grams.occurs(at) > 1).count();
         let copied = grams.covered(1, |at| grams.occurs(at) > 1);
-        grams.take_in(text, words(text), length);
+        grams.take_in(text, split(text), length);
         let all = grams.length();
         row.unless_off(0, share(copies, number), limits.dup_line_frac);
         // Lines with their white space, of words without.

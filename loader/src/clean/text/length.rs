@@ -1,7 +1,7 @@
 //! `length`: a text shorter or longer than asked for, in code points, words, bytes or tokens.
 
 use super::{
-    characters::{is_space, length},
+    characters::{length, split},
     filter::{Filter, Row, on_column},
     words::{LONGEST_TEXT, Word, words},
 };
@@ -78,7 +78,7 @@ impl Filter for Limits {
             let measured = match unit {
                 "bytes" => text.len(),
                 "chars" => length(text),
-                "words" => text.split(is_space).filter(|word| !word.is_empty()).count(),
+                "words" => split(text).count(),
                 _ if text.len() > LONGEST_TEXT => {
                     row.measured(8, text.len() as f64, Some(LONGEST_TEXT as f64));
                     continue;

@@ -4,7 +4,7 @@
 //! It divides by zero where a text has no line; here such a text has no line of its own.
 
 use super::{
-    characters::{is_space, length, strip},
+    characters::{length, split, strip},
     filter::{Filter, Row},
     gopher_quality, gopher_repetition,
     grams::Grams,
@@ -23,11 +23,6 @@ const BULLETS: [char; 12] = ['•', '‣', '⁃', '⁌', '⁍', '∙', '○', '�
 const ELLIPSES: [&str; 6] = ["...", "[...]", "…", "(...)", "[…]", "-»"];
 /// The same, in any capitals.
 const READ_MORE: [&str; 2] = ["read more..", "read more"];
-
-/// Python's `str.split()`.
-pub(super) fn words(text: &str) -> impl Iterator<Item = &str> + Clone {
-    text.split(is_space).filter(|word| !word.is_empty())
-}
 
 /// The lines that are not blank.
 fn lines(text: &str) -> impl Iterator<Item = &str> + Clone {
@@ -81,7 +76,7 @@ impl Filter for Quality {
     fn judge(&self, text: &str, _: &[super::words::Word], (): &mut (), row: &mut Row<'_>) {
         let limits = &self.0;
         let (mut number, mut characters, mut symbols, mut alphabetic, mut common) = (0, 0, 0, 0, 0);
-        for word in words(text) {
+        for word in split(text) {
             number += 1;
             characters += length(word);
             symbols += usize::from(is_symbol(word));
@@ -136,7 +131,7 @@ impl Filter for Repetition {
         left(1, number, grams.len(), limits.dup_para_frac);
         left(3, characters, grams.length(), limits.dup_para_char_frac);
 
-        grams.take_in(text, words(text), length);
+        grams.take_in(text, split(text), length);
         let all = length(text);
         let mut rule = 4;
         for &(n, limit) in &limits.top_n_grams {
@@ -158,7 +153,7 @@ impl Filter for Repetition {
 /// stands, within words too.
 fn removed(text: &str, grams: &Grams, at: usize, n: usize) -> usize {
     let mut joined = String::new();
-    for word in words(&text[grams.place(at, n)]) {
+    for word in split(&text[grams.place(at, n)]) {
         if !joined.is_empty() {
             joined.push(' ');
         }

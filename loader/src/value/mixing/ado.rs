@@ -1,15 +1,10 @@
 //! Adaptive data optimization: domains whose loss still falls fast, by a scaling law of each, have more of the mixture.
 
 use super::{
-    super::{
-        classes::Classes,
-        parameters::Parameters,
-        policy::{MixtureOpening, Policy, Reshare, WindowRows, within},
-        table::Table,
-    },
+    super::policy::{MixtureOpening, Policy, Reshare, within},
     Mixer, reshare,
 };
-use crate::{Result, Target, strict};
+use crate::{Result, strict};
 use serde::Deserialize;
 
 /// The policy `ado` (Jiang et al., ICLR 2025): for each domain a scaling law L(n) = e^ε + e^a·n^−α of its loss over its
@@ -312,14 +307,6 @@ impl Policy for AdaptiveDataOptimization {
 
     fn reads_signals(&self) -> bool {
         true
-    }
-
-    fn fit(&self, _: &Table, _: &Classes, _: u32) -> Parameters {
-        Parameters::default()
-    }
-
-    fn targets(&self, _: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>) {
-        out.extend(std::iter::repeat_n(Target::PLAIN, rows.len()));
     }
 
     fn reshare(&self, opening: &MixtureOpening<'_>) -> Option<Reshare> {

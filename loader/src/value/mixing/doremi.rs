@@ -1,15 +1,10 @@
 //! DoReMi: domains in which the model is furthest behind a reference have more of the mixture.
 
 use super::{
-    super::{
-        classes::Classes,
-        parameters::Parameters,
-        policy::{MixtureOpening, Policy, Reshare, WindowRows, within},
-        table::Table,
-    },
+    super::policy::{MixtureOpening, Policy, Reshare, within},
     Mixer, reshare,
 };
-use crate::{Result, Target, strict};
+use crate::{Result, strict};
 use serde::Deserialize;
 
 /// The policy `doremi` (Xie et al. 2023, algorithm 1): after each batch log w_d ← log w_d + η·λ_d, λ_d the mean over the
@@ -95,14 +90,6 @@ impl Policy for DoReMi {
 
     fn needs_reference(&self) -> bool {
         true
-    }
-
-    fn fit(&self, _: &Table, _: &Classes, _: u32) -> Parameters {
-        Parameters::default()
-    }
-
-    fn targets(&self, _: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>) {
-        out.extend(std::iter::repeat_n(Target::PLAIN, rows.len()));
     }
 
     fn reshare(&self, opening: &MixtureOpening<'_>) -> Option<Reshare> {

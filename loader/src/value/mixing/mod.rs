@@ -12,13 +12,8 @@ pub use ado::AdaptiveDataOptimization;
 pub use doremi::DoReMi;
 pub use odm::OnlineDataMixing;
 
-use super::{
-    classes::Classes,
-    parameters::Parameters,
-    policy::{MixtureOpening, Policy, Reshare, WindowRows},
-    table::Table,
-};
-use crate::{Position, Report, Result, Target, strict};
+use super::policy::{MixtureOpening, Policy, Reshare};
+use crate::{Position, Report, Result, strict};
 use serde::Deserialize;
 
 /// The policy `fixed`: the shares that the recipe gives, for the whole run, and every row once with weight 1. It is what
@@ -55,14 +50,6 @@ impl Policy for Fixed {
 
     fn reads_signals(&self) -> bool {
         false
-    }
-
-    fn fit(&self, _: &Table, _: &Classes, _: u32) -> Parameters {
-        Parameters::default()
-    }
-
-    fn targets(&self, _: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>) {
-        out.extend(std::iter::repeat_n(Target::PLAIN, rows.len()));
     }
 }
 

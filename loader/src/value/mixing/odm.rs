@@ -1,15 +1,10 @@
 //! Online data mixing: domains of high loss have more of the mixture, with a share for exploration that falls.
 
 use super::{
-    super::{
-        classes::Classes,
-        parameters::Parameters,
-        policy::{MixtureOpening, Policy, Reshare, WindowRows, within},
-        table::Table,
-    },
+    super::policy::{MixtureOpening, Policy, Reshare, within},
     Mixer, reshare,
 };
-use crate::{Result, Target, strict};
+use crate::{Result, strict};
 use serde::Deserialize;
 
 /// The policy `odm` (Albalak et al. 2023, as its published code has it, which is linear in the reward): after batch t
@@ -91,14 +86,6 @@ impl Policy for OnlineDataMixing {
 
     fn reads_signals(&self) -> bool {
         true
-    }
-
-    fn fit(&self, _: &Table, _: &Classes, _: u32) -> Parameters {
-        Parameters::default()
-    }
-
-    fn targets(&self, _: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>) {
-        out.extend(std::iter::repeat_n(Target::PLAIN, rows.len()));
     }
 
     fn reshare(&self, opening: &MixtureOpening<'_>) -> Option<Reshare> {

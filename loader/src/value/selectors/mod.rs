@@ -15,14 +15,8 @@ pub use progressive_dropout::ProgressiveDropout;
 pub use rho_loss::RhoLoss;
 pub use selective_backprop::SelectiveBackprop;
 
-use super::{
-    classes::Classes,
-    parameters::Parameters,
-    policy::{Policy, WindowRows},
-    selector::Selector,
-    table::Table,
-};
-use crate::{Error, Result, Target};
+use super::{policy::Policy, selector::Selector};
+use crate::{Error, Result};
 use std::sync::Arc;
 
 /// How the rows of a super-batch are chosen.
@@ -120,14 +114,6 @@ impl Policy for Selecting {
 
     fn reads_signals(&self) -> bool {
         false
-    }
-
-    fn fit(&self, _: &Table, _: &Classes, _: u32) -> Parameters {
-        Parameters::default()
-    }
-
-    fn targets(&self, _: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>) {
-        out.extend(std::iter::repeat_n(Target::PLAIN, rows.len()));
     }
 
     fn selection(&self) -> Option<&Selection> {
