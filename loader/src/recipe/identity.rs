@@ -3,7 +3,7 @@
 //! Where the data lie and how fast they flow is not in it: the same stream may be read elsewhere, by more threads.
 
 use super::{
-    Dataset, Exhausted, OnBad, Recipe,
+    Dataset, Exhausted, OnBad, Operator, Policy, Recipe, Split,
     read::{OPERATORS_PATHS, PATH_OPTIONS},
 };
 use crate::Hash;
@@ -47,24 +47,10 @@ impl Recipe {
         digest.number(self.clean.len() as u64);
         for operator in &self.clean {
             digest.text(&operator.op);
-            let mut options = operator.options.clone();
-            for (_, option, _) in OPERATORS_PATHS.iter().filter(|(op, _, _)| *op == operator.op) {
-                match options.get_mut(*option) {
-                    Some(path @ Value::String(_)) => *path = Value::Boolean(true),
-                    Some(Value::Array(paths)) => paths.iter_mut().for_each(|path| *path = Value::Boolean(true)),
-                    _ => {}
-                }
-            }
-            digest.table(&options);
+            digest.table(&operator.without_paths());
         }
         digest.text(&self.policy.name);
-        let mut options = self.policy.options.clone();
-        for option in PATH_OPTIONS {
-            if let Some(path @ Value::String(_)) = options.get_mut(option) {
-                *path = Value::Boolean(true);
-            }
-        }
-        digest.table(&options);
+        digest.table(&self.policy.without_paths());
         digest.number(u64::from(self.batch.size));
         digest.flag(self.batch.drop_last);
         digest.number(u64::from(window));
@@ -72,6 +58,75 @@ impl Recipe {
         digest.flag(self.stream.on_bad_block == OnBad::Quarantine);
         digest.flag(self.stream.on_bad_row == OnBad::Quarantine);
         Hash(*digest.0.finalize().as_bytes())
+    }
+
+    /// What [`identity`](Self::identity) is made of, for a person: keys of the recipe and what they say. Where two recipes
+    /// differ in their identity, they differ here.
+    pub(crate) fn decisive(&self, window: u32) -> Vec<(String, String)> {
+        let mut said = vec![("seed".to_owned(), self.seed.to_string())];
+        let mut say = |key: &str, value: String| said.push((key.to_owned(), value));
+        let shown = |table: &Table| {
+            let mut options: Vec<String> = table.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            options.sort_unstable();
+            if options.is_empty() { "none".to_owned() } else { options.join(", ") }
+        };
+        let mut dataset = |table: &str, dataset: &Dataset| {
+            let option = |option: &Option<String>| option.as_ref().map_or("not given".to_owned(), |it| format!("{it:?}"));
+            say(&format!("{table} format"), option(&dataset.format));
+            say(&format!("{table} columns"), dataset.columns.as_ref().map_or("all".to_owned(), |it| format!("{it:?}")));
+            say(&format!("{table} label"), option(&dataset.label));
+        };
+        self.dataset.iter().for_each(|it| dataset("[dataset]", it));
+        self.domain.iter().for_each(|it| dataset(&format!("[[domain]] {}:", it.name), &it.dataset));
+        if !self.domain.is_empty() {
+            let shares: Vec<String> = self.domain.iter().map(|it| format!("{} {}", it.name, it.share)).collect();
+            say("[[domain]] shares", shares.join(", "));
+            say("[mixture] exhausted", format!("{:?}", self.mixture.exhausted).to_lowercase());
+        }
+        let Split { valid, holdout, clean } = &self.split;
+        if self.split.keeps_out() {
+            say("[split]", format!("valid = {valid}, holdout = {holdout}, clean = {clean}"));
+        }
+        for (index, operator) in self.clean.iter().enumerate() {
+            say(&format!("[[clean]] {}", index + 1), format!("{} ({})", operator.op, shown(&operator.without_paths())));
+        }
+        say("[policy] name", self.policy.name.clone());
+        say("[policy] options", shown(&self.policy.without_paths()));
+        say("[batch] size", self.batch.size.to_string());
+        say("[batch] drop_last", self.batch.drop_last.to_string());
+        say("[stream] window", format!("{window} blocks"));
+        say("[stream] feedback_lag", self.stream.feedback_lag.to_string());
+        say("[stream] on_bad_block", format!("{:?}", self.stream.on_bad_block).to_lowercase());
+        say("[stream] on_bad_row", format!("{:?}", self.stream.on_bad_row).to_lowercase());
+        said
+    }
+}
+
+impl Operator {
+    /// Its options, with true where a path or URL is given.
+    fn without_paths(&self) -> Table {
+        let mut options = self.options.clone();
+        for (_, option, _) in OPERATORS_PATHS.iter().filter(|(op, _, _)| *op == self.op) {
+            match options.get_mut(*option) {
+                Some(path @ Value::String(_)) => *path = Value::Boolean(true),
+                Some(Value::Array(paths)) => paths.iter_mut().for_each(|path| *path = Value::Boolean(true)),
+                _ => {}
+            }
+        }
+        options
+    }
+}
+
+impl Policy {
+    /// Its options, with true where a path or URL is given.
+    fn without_paths(&self) -> Table {
+        let mut options = self.options.clone();
+        for option in PATH_OPTIONS {
+            if let Some(path @ Value::String(_)) = options.get_mut(option) {
+                *path = Value::Boolean(true);
+            }
+        }
+        options
     }
 }
 

@@ -60,6 +60,14 @@ fn of_domain(fault: Error) -> Error {
     }
 }
 
+impl Mixture {
+    /// Whether views of its domain are those of the plan: of another type they would have to be written out.
+    fn has_views(&self, block: u32) -> bool {
+        let source = self.sources.get(self.plan.domain_of(block));
+        source.is_some_and(|source| source.plan().schema.fields() == self.plan.schema.fields())
+    }
+}
+
 impl Source for Mixture {
     fn plan(&self) -> &Plan {
         &self.plan
@@ -77,12 +85,17 @@ impl Source for Mixture {
     }
 
     fn read_views(&self, request: Request<'_>) -> Result<Decoded> {
-        let source = self.sources.get(self.plan.domain_of(request.block));
-        // Views of another type than the plan's would have to be written out.
-        if source.is_some_and(|source| source.plan().schema.fields() == self.plan.schema.fields()) {
+        if self.has_views(request.block) {
             return self.of_domain(request, |source, request| source.read_views(request));
         }
         self.read(request)
+    }
+
+    fn working_bytes_of_views(&self, block: u32) -> u64 {
+        match self.source_of(block) {
+            Some((source, own)) if self.has_views(block) => source.working_bytes_of_views(own),
+            _ => self.plan.blocks.get(block as usize).map_or(0, |block| block.working_bytes),
+        }
     }
 
     fn held_bytes(&self) -> u64 {

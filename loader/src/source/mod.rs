@@ -108,6 +108,12 @@ pub trait Source: Send + Sync + fmt::Debug {
         self.read(request)
     }
 
+    /// What [`read_views`](Self::read_views) of `block` takes in memory besides, at most, in bytes: the plan's
+    /// [`working_bytes`](Block::working_bytes), or less where no text is written out.
+    fn working_bytes_of_views(&self, block: u32) -> u64 {
+        self.plan().blocks.get(block as usize).map_or(0, |block| block.working_bytes)
+    }
+
     /// What it holds in memory beside the plan, about, in bytes.
     fn held_bytes(&self) -> u64 {
         0

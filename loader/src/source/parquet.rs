@@ -24,10 +24,10 @@ use super::{
 use crate::{Block, Error, Hash, Place, Plan, Result, Shard, Span};
 use ::parquet::{
     arrow::{ProjectionMask, arrow_reader::ArrowReaderMetadata},
-    basic::{Compression, Type},
+    basic::{Compression, Encoding, Type},
     file::metadata::{ColumnChunkMetaData, RowGroupMetaData},
 };
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use buffers::Buffers;
 use footer::Footer;
 use std::{fmt, ops::Range, sync::Arc};
@@ -59,6 +59,8 @@ struct Columns {
     leaves: Vec<usize>,
     /// The same, as the decoder wants them.
     mask: ProjectionMask,
+    /// Whether what is decoded as views is never there twice.
+    once: bool,
 }
 
 impl fmt::Debug for ParquetSource {
@@ -151,6 +153,12 @@ impl Source for ParquetSource {
         self.read_as(request, &self.plan.schema)
     }
 
+    fn working_bytes_of_views(&self, block: u32) -> u64 {
+        let Some(block) = self.plan.blocks.get(block as usize) else { return 0 };
+        let once = self.shards.get(block.shard as usize).is_some_and(|columns| columns.once);
+        block.working_bytes - if once { block.decoded_bytes.min(block.working_bytes) } else { 0 }
+    }
+
     fn held_bytes(&self) -> u64 {
         self.shards.iter().map(|shard| shard.metadata.metadata().memory_size() as u64).sum()
     }
@@ -218,7 +226,16 @@ impl Columns {
             .filter(|leaf| wanted.field_with_name(leaf_schema.get_column_root(*leaf).name()).is_ok())
             .collect();
         let mask = ProjectionMask::leaves(leaf_schema, leaves.iter().copied());
-        Ok(Self { metadata, leaves, mask })
+        let views = schema::outer_views(wanted);
+        let as_decoded = |field: &FieldRef| {
+            let own = metadata.schema().field_with_name(field.name());
+            !field.data_type().is_nested() && own.is_ok_and(|own| own.data_type() == field.data_type())
+        };
+        // Texts that share prefixes are decoded by stretches, which are put together afterwards.
+        let mut chunks = metadata.metadata().row_groups().iter().flat_map(|group| group.columns());
+        let prefixes = chunks.any(|chunk| chunk.encodings().any(|encoding| encoding == Encoding::DELTA_BYTE_ARRAY));
+        let once = !prefixes && views.fields().iter().all(as_decoded);
+        Ok(Self { metadata, leaves, mask, once })
     }
 
     fn groups(&self) -> impl Iterator<Item = (usize, &RowGroupMetaData)> {

@@ -85,6 +85,7 @@ impl Fill {
 
     /// The rows of batch `number`, which is the next one, made if they are `wanted`; `None` at the run's end.
     pub(super) fn next(&mut self, number: u64, wanted: bool) -> Result<Option<Filled>> {
+        self.windows.read_on();
         let shared = Arc::clone(&self.shared);
         let filled = match &shared.finish.layout {
             Layout::Plain => self.rows(number, wanted)?,

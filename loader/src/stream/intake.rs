@@ -62,7 +62,7 @@ struct UnderWay {
     block: u32,
     /// Bytes until its window closes.
     decoded: u64,
-    /// Bytes until it is taken.
+    /// Bytes until it is read.
     working: u64,
     rows: u64,
 }
@@ -113,10 +113,25 @@ impl Intake {
         }
     }
 
+    /// Issues more tickets if blocks have come in meanwhile, whose room they leave. It costs next to nothing where none has.
+    pub(super) fn read_on(&mut self) {
+        if self.workers.take_in() {
+            self.top_up();
+        }
+    }
+
     /// Issues tickets as far as the byte budget goes; first those of the domain that has the least under way for its
     /// share.
     pub(super) fn top_up(&mut self) {
         let shared = Arc::clone(&self.shared);
+        self.workers.take_in();
+        let workers = &self.workers;
+        // What was read waits for its turn without what reading it took.
+        for next in self.lanes.iter_mut().flat_map(|lane| &mut lane.under_way) {
+            if workers.is_here(next.ticket) {
+                next.working = 0;
+            }
+        }
         loop {
             let under_way = || self.lanes.iter().flat_map(|lane| &lane.under_way).map(UnderWay::bytes);
             let (waiting, open) =
@@ -169,8 +184,7 @@ impl Intake {
             }
             if visit.is_none_or(|visit| visit.kept.keep.count() > 0) && !self.in_memory.contains_key(&block) {
                 let rows = visit.map_or(planned.rows, |visit| visit.kept.keep.count());
-                // What is fetched is a part of what reading takes, unless gaps between ranges are fetched too.
-                let working = planned.working_bytes.max(self.shared.work.source.fetched_bytes(block));
+                let working = self.shared.work.working_bytes(block);
                 let decoded = planned.decoded_bytes;
                 return Some(UnderWay { ticket: 0, pass, block, decoded, working, rows: rows.into() });
             }

@@ -5,6 +5,7 @@ use super::{
     chosen::{check, known, path_option, picking, spec},
     contents::Finish,
     data::{self, Sharing},
+    identity::{self, Decisive, Identity},
     memory::Budget,
     meters::Meters,
     named::Named,
@@ -29,7 +30,6 @@ use crate::{
 use std::{
     collections::VecDeque,
     fmt,
-    ops::Range,
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock,
@@ -289,8 +289,8 @@ impl StreamBuilder {
         let sharing = Sharing::of(&recipe, source.as_ref(), plan_order)?;
         let budget = Budget::new(&recipe, source.as_ref(), cleaner.index_bytes(plan.rows()));
         let window = match (&self.resume, recipe.stream.window) {
-            (Some(state), _) => state.window,
-            (None, Some(window)) => window,
+            (_, Some(window)) => window,
+            (Some(state), None) => state.window,
             (None, None) => budget.window(),
         };
         let windows = sharing.windows(plan, window);
@@ -298,17 +298,20 @@ impl StreamBuilder {
         let keep_in_memory = plan.blocks.iter().map(|block| block.decoded_bytes).sum::<u64>() <= spare;
 
         let finish = Finish::new(self.transforms, self.pack, self.bucket, &plan.schema, recipe.seed)?;
+        let identity = Identity::of(&Decisive {
+            recipe: &recipe,
+            window,
+            cleaner: &cleaner,
+            policy: policy.as_ref(),
+            finish: &finish,
+            evaluation: self.evaluation,
+            part: self.part,
+            known: &known,
+            in_order: &source.in_order(),
+        });
         let begun = State {
             plan: plan.hash(),
-            recipe: identity(
-                &recipe,
-                window,
-                &cleaner,
-                policy.as_ref(),
-                &finish,
-                (self.evaluation, self.part, &known),
-                &source.in_order(),
-            ),
+            identity,
             window,
             block_limit,
             next_batch: 0,
@@ -319,7 +322,7 @@ impl StreamBuilder {
         let begun = match self.resume {
             None => begun,
             Some(state) => {
-                check_state(&state, &begun, plan)?;
+                identity::check_state(&state, &begun, plan)?;
                 state
             }
         };
@@ -450,32 +453,6 @@ pub(super) fn operators(recipe: &Recipe) -> Vec<OperatorSpec> {
         .collect()
 }
 
-/// The identity of what decides emission: the recipe's, with what it leaves to versions of operators and policies.
-fn identity(
-    recipe: &Recipe,
-    window: u32,
-    cleaner: &Cleaner,
-    policy: &dyn Policy,
-    finish: &Finish,
-    (evaluation, part, known): (Option<Part>, Part, &Known),
-    in_order: &[Range<u32>],
-) -> crate::Hash {
-    let of = |text: &str| crate::Hash::of(text.as_bytes());
-    let mut parts = vec![recipe.identity(window), cleaner.fingerprint(), of(&policy.fingerprint())];
-    parts.extend(finish.fingerprints().iter().map(|text| of(text)));
-    parts.extend(evaluation.map(|part| of(&format!("evaluation of {}", part.name()))));
-    if part != Part::Train {
-        parts.push(of(&format!("training on {}", part.name())));
-    }
-    if let Known::Table(references) = known {
-        parts.push(references.hash());
-    }
-    if !in_order.is_empty() {
-        parts.push(of(&format!("in order: {in_order:?}")));
-    }
-    crate::Hash::of_hashes(&parts)
-}
-
 /// The recipe of one pass over the data for validation: nothing is drawn, and nothing cleaned unless it says so.
 fn as_evaluation(recipe: Recipe) -> Recipe {
     let clean = if recipe.split.clean { recipe.clean } else { Vec::new() };
@@ -492,35 +469,13 @@ fn opened(recipe: &Recipe, begun: &State, plan: &Plan, sharing: &Sharing) -> Rec
     Record::Opened {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         plan: begun.plan,
-        recipe: begun.recipe,
+        recipe: begun.identity.hash,
         seed: recipe.seed,
         rows: plan.rows(),
         blocks: plan.blocks.len() as u64,
         window: begun.window,
         domains: domains.collect(),
     }
-}
-
-fn check_state(state: &State, now: &State, plan: &Plan) -> Result<()> {
-    if state.plan != now.plan {
-        return Err(Error::State(format!(
-            "the state was taken over other data: its plan is {}, that of `{}` is now {} ({} rows in {} shards); files \
-             were added, removed or changed since, or other columns are carried",
-            state.plan,
-            plan.url,
-            now.plan,
-            plan.rows(),
-            plan.shards.len()
-        )));
-    }
-    if state.recipe != now.recipe {
-        return Err(Error::State(
-            "the state was taken with another recipe: seed, columns, cleaning, policy, batch size, window, feedback lag \
-             and what to do with bad data must be the same; threads, memory, prefetch and rank may differ"
-                .into(),
-        ));
-    }
-    Ok(())
 }
 
 /// Brings back the reports that had come in when the state was taken; what was not reported by then counts as no signal.

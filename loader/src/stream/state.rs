@@ -5,6 +5,7 @@
 
 use super::{
     domains::Standing,
+    identity::Identity,
     shared::{Again, Mark, Shared, Start, lock},
     visits::{Kept, Visit, Visits},
 };
@@ -17,7 +18,7 @@ use crate::{
 use std::{collections::BTreeSet, fmt, io::Write, path::Path, sync::Arc};
 
 /// First bytes of a state's file; the digit is the format's version.
-const MAGIC: &[u8; 16] = b"arable state  5\n";
+const MAGIC: &[u8; 16] = b"arable state  6\n";
 
 /// The most batches between the newest report in the values and the next batch: a window's, and the feedback lag.
 const MOST_PENDING: u64 = 1 << 32;
@@ -27,8 +28,8 @@ const MOST_PENDING: u64 = 1 << 32;
 pub struct State {
     /// The dataset's identity.
     pub(super) plan: Hash,
-    /// The identity of the part of the recipe that decides emission.
-    pub(super) recipe: Hash,
+    /// The identity of what decides emission.
+    pub(super) identity: Identity,
     pub(super) window: u32,
     pub(super) block_limit: u64,
     pub(super) next_batch: u64,
@@ -283,7 +284,7 @@ fn unreadable(error: postcard::Error) -> Error {
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = f.debug_struct("State");
-        text.field("plan", &self.plan).field("recipe", &self.recipe).field("window", &self.window);
+        text.field("plan", &self.plan).field("recipe", &self.identity.hash).field("window", &self.window);
         text.field("next_batch", &self.next_batch).field("trained", &self.trained);
         if let Some(opening) = &self.opening {
             let place = (opening.epoch, opening.window, opening.offset, opening.within);

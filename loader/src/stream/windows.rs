@@ -86,6 +86,11 @@ impl Windows {
         self.domains.ended()
     }
 
+    /// Has blocks read for the windows to come, as far as there is room for them by now.
+    pub(super) fn read_on(&mut self) {
+        self.intake.read_on();
+    }
+
     /// What was decided since this was asked for last.
     pub(super) fn take_entries(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.entries)

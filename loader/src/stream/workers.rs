@@ -147,9 +147,28 @@ impl Workers {
             }
             let (number, outcome) =
                 self.results.recv().map_err(|_| Error::State("the worker threads have ended".into()))?;
-            if !self.discarded.remove(&number) {
-                self.ring.insert(number, outcome);
-            }
+            self.keep(number, outcome);
+        }
+    }
+
+    /// Takes in, without waiting, what the workers have finished; whether there was any.
+    pub(super) fn take_in(&mut self) -> bool {
+        let mut any = false;
+        while let Ok((number, outcome)) = self.results.try_recv() {
+            self.keep(number, outcome);
+            any = true;
+        }
+        any
+    }
+
+    /// Whether the block of the ticket `number` has been read and [taken in](Self::take_in).
+    pub(super) fn is_here(&self, number: u64) -> bool {
+        self.ring.contains_key(&number)
+    }
+
+    fn keep(&mut self, number: u64, outcome: Result<Outcome>) {
+        if !self.discarded.remove(&number) {
+            self.ring.insert(number, outcome);
         }
     }
 
@@ -174,6 +193,19 @@ impl Drop for Workers {
 }
 
 impl Work {
+    /// Whether blocks are read as views: only an operator needs the texts written out before they are gathered.
+    fn as_views(&self) -> bool {
+        self.cleaner.is_empty()
+    }
+
+    /// What reading `block` takes in memory besides what it decodes to, at most.
+    pub(super) fn working_bytes(&self, block: u32) -> u64 {
+        let planned = || self.source.plan().blocks.get(block as usize).map_or(0, |block| block.working_bytes);
+        let working = if self.as_views() { self.source.working_bytes_of_views(block) } else { planned() };
+        // What is fetched is a part of what reading takes, unless gaps between ranges are fetched too.
+        working.max(self.source.fetched_bytes(block))
+    }
+
     fn run(&self, ticket: &Ticket) -> Result<Outcome> {
         if let Some(BeforeRead(hook)) = &self.before_read {
             hook(ticket.block);
@@ -194,9 +226,7 @@ impl Work {
             rows: ticket.kept.as_ref().map(|kept| &kept.keep),
             expected: &ticket.expected,
         };
-        // Only an operator needs the texts written out before they are gathered.
-        let views = self.cleaner.is_empty();
-        let read = || if views { self.source.read_views(request) } else { self.source.read(request) };
+        let read = || if self.as_views() { self.source.read_views(request) } else { self.source.read(request) };
         let decoded = Meters::time(&self.meters.read, read)?;
         let rows = plan.blocks.get(ticket.block as usize).map_or(0, |block| block.rows);
         let wanted = ticket.kept.as_ref().map_or(rows, |kept| kept.keep.count());

@@ -171,9 +171,29 @@ fn a_state_of_other_data_or_of_another_recipe_is_refused() {
     train(&mut stream, 9);
     let state = stream.state().unwrap();
     let refused = |recipe: Recipe| Stream::builder(recipe).resume(state.clone()).open().unwrap_err().to_string();
-    assert!(refused(recipe(&data, UNIFORM).seed(6)).contains("another recipe"));
-    assert!(refused(recipe(&data, DENOISE)).contains("another recipe"));
-    assert!(refused(recipe(&data, UNIFORM).batch_size(17)).contains("another recipe"));
+    // What differs is named, and nothing else is.
+    let differs = |other: Recipe, parts: &[&str]| {
+        let refused = refused(other);
+        let lines: Vec<&str> = refused.lines().map(str::trim).collect();
+        let [first, differing @ .., _] = &lines[..] else { panic!("{refused}") };
+        assert!(first.ends_with("another recipe:"), "{refused}");
+        assert_eq!(differing.len(), parts.len(), "{refused}");
+        differing.iter().zip(parts).for_each(|(line, part)| assert!(line.starts_with(part), "{refused}"));
+    };
+    let seed = recipe(&data, UNIFORM).seed;
+    differs(recipe(&data, UNIFORM).seed(seed + 1), &[&format!("seed was {seed}, is {}", seed + 1)]);
+    let size = recipe(&data, UNIFORM).batch.size;
+    differs(recipe(&data, UNIFORM).batch_size(size + 1), &[&format!("[batch] size was {size}, is {}", size + 1)]);
+    let policy = "[policy] name was uniform, is denoise";
+    let options = "[policy] options was none, is warmup = 1";
+    differs(recipe(&data, DENOISE), &[policy, options, "the policy's version was uniform"]);
+    let window = recipe(&data, UNIFORM).stream.window.unwrap();
+    let wider = format!("[stream] window was {window} blocks, is {} blocks", window + 1);
+    differs(recipe(&data, UNIFORM).window(window + 1), &[&wider]);
+    let cleaned = recipe(&data, UNIFORM).clean("missing", [("column", "id".into())]);
+    let count = cleaned.clean.len();
+    let another = format!("[[clean]] {count} was nothing, is missing (column = \"id\")");
+    differs(cleaned, &[&another, "operators, what they name and their versions was"]);
     // What does not change a batch may differ.
     let other = recipe(&data, UNIFORM).threads(7).prefetch(2).epochs(9);
     assert!(Stream::builder(other).resume(state.clone()).open().is_ok());
