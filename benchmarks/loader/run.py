@@ -58,7 +58,7 @@ def burn_of(binary):
 
 
 MAKE = r"""
-import sys, numpy as np, pyarrow as pa, pyarrow.parquet as pq, pathlib, io, tarfile
+import sys, gzip, json, numpy as np, pyarrow as pa, pyarrow.parquet as pq, pathlib, io, tarfile
 rows, folder, others = int(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3] == "others"
 folder.mkdir(parents=True, exist_ok=True)
 random = np.random.default_rng(7)
@@ -76,6 +76,8 @@ for shard in range(shards):
     table = pa.table({"id": ids, "text": texts})
     pq.write_table(table, folder / f"part-{shard}.parquet", compression="zstd", row_group_size=50_000)
     if others:
+        lines = ("".join(json.dumps({"id": int(id), "text": body}) + "\n" for id, body in zip(ids, texts))).encode()
+        (folder / f"part-{shard}.jsonl.gz").write_bytes(gzip.compress(lines, 6))
         with tarfile.open(folder / f"part-{shard}.tar", "w") as tar:
             for number, body in zip(ids, texts):
                 about = tarfile.TarInfo(f"{number:09d}.txt")
@@ -95,10 +97,15 @@ def data(rows, others, torch):
         subprocess.run([PYTHON, "-c", MAKE, str(rows), str(folder), "others" if others else ""], check=True)
     if others and torch and not (folder / "torch").exists():
         subprocess.run([TORCH_PYTHON, HERE / "peers.py", "--prepare", str(folder)], check=True)
-    for memory in MEMORY:
-        (folder / f"{memory}.toml").write_text(
-            f'seed = 7\n[dataset]\nurl = "{folder}/*.parquet"\n[batch]\nsize = {BATCH}\n[stream]\nmemory = "{memory}"\n'
+    def recipe(name, files, memory, more=""):
+        (folder / f"{name}.toml").write_text(
+            f'seed = 7\n[dataset]\nurl = "{folder}/{files}"\n[batch]\nsize = {BATCH}\n[stream]\nmemory = "{memory}"\n{more}'
         )
+
+    for memory in MEMORY:
+        recipe(memory, "*.parquet", memory)
+    if others:
+        recipe("gz", "*.jsonl.gz", MEMORY[1], f'cache = "{WORK}/cache"\n')
     return folder
 
 
@@ -142,9 +149,9 @@ def median(results, key):
     return statistics.median(result[key] for result in results)
 
 
-def resume(binary, folder, total, percent):
+def resume(binary, recipe, total, percent):
     """Arable's checkpoint at `percent`: rows lost and doubled, seconds to the first batch of the restart and of a fresh start."""
-    recipe, state = folder / f"{MEMORY[1]}.toml", WORK / "resume.state"
+    state = WORK / "resume.state"
     stop = total * percent // 100 // BATCH
     before, after = WORK / "before.ids", WORK / "after.ids"
     process([binary, "stream", recipe, "--stop-after", stop, "--save-state", state, "--ids", before])
@@ -201,11 +208,13 @@ def main():
     if not call.no_resume:
         print("\n| checkpoint at 37 %, then a restart | rows lost | rows doubled | seconds to first batch |\n|---|---|---|---|")
         report["resume"] = {}
-        for percent in (37, 5, 95):
-            arable = resume(binary, fast, call.rows, percent)
-            place = "" if percent == 37 else f", at {percent} %"
-            print(f"| Arable{place} (a fresh start: {arable['fresh']:.3f} s; state {arable['state']} bytes) | {arable['lost']} | {arable['doubled']} | {arable['first']:.3f} |")
-            report["resume"][f"Arable, {percent} %"] = arable
+        stored = {"Parquet": (fast / f"{MEMORY[1]}.toml", call.rows), ".jsonl.gz, unpacked in the cache": (slow / "gz.toml", call.slow_rows)}
+        for kind, (recipe, rows) in stored.items():
+            for percent in (37, 5, 95):
+                arable = resume(binary, recipe, rows, percent)
+                place = "" if percent == 37 else f", at {percent} %"
+                print(f"| Arable, {kind}{place} (a fresh start: {arable['fresh']:.3f} s; state {arable['state']} bytes) | {arable['lost']} | {arable['doubled']} | {arable['first']:.3f} |", flush=True)
+                report["resume"][f"Arable, {kind}, {percent} %"] = arable
         for name in peers.RESUMABLE:
             if name in peers.TORCH and not torch:
                 continue

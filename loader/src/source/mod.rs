@@ -284,6 +284,9 @@ pub struct Options {
     /// How many bytes a block may take once decoded. Larger row groups are cut into row ranges; text is cut smaller;
     /// a larger Arrow record batch is refused.
     pub block_limit: u64,
+    /// How many bytes of memory that blocks were decoded into may be kept to be used again, together with what of it is
+    /// in use.
+    pub memory: u64,
     /// How shards are reached.
     pub access: Access,
 }
@@ -301,6 +304,7 @@ impl Options {
             columns: None,
             manifest: None,
             block_limit: Self::DEFAULT_BLOCK_LIMIT,
+            memory: 4 * Self::DEFAULT_BLOCK_LIMIT,
             access: Access::default(),
         }
     }

@@ -107,8 +107,7 @@ impl ParquetSource {
             return Err(Error::recipe(format!("the dataset has {} blocks; at most 2^32 can be", plan.blocks.len())));
         }
         let views = schema::outer_views(&plan.schema);
-        // A block may be a quarter of the memory: half of it may be kept for pages.
-        let buffers = Buffers::new(options.block_limit.saturating_mul(2));
+        let buffers = Buffers::new(kept(options.memory, shards.iter().map(Columns::in_pages).min()));
         Ok(Self { plan, store: found.store.clone(), views, shards, block_limit: options.block_limit, buffers })
     }
 
@@ -238,6 +237,20 @@ impl Columns {
         Ok(Self { metadata, leaves, mask, once })
     }
 
+    /// How much of its decoded blocks lies in pages that views point into, of 256, where it is least.
+    fn in_pages(&self) -> u64 {
+        let flat = |chunk: &&ColumnChunkMetaData| {
+            chunk.column_type() == Type::BYTE_ARRAY && chunk.column_descr().max_rep_level() == 0
+        };
+        let of_group = |group: &RowGroupMetaData| {
+            let chunks = || self.leaves.iter().map(|leaf| group.column(*leaf));
+            let pages = chunks().filter(flat).map(|chunk| chunk.uncompressed_size().unsigned_abs());
+            let decoded = chunks().map(decoded_bytes).fold(0, u64::saturating_add);
+            share(pages.fold(0, u64::saturating_add).min(decoded), 256, decoded.max(1))
+        };
+        self.groups().map(|(_, group)| of_group(group)).min().unwrap_or(0)
+    }
+
     fn groups(&self) -> impl Iterator<Item = (usize, &RowGroupMetaData)> {
         self.metadata.metadata().row_groups().iter().enumerate()
     }
@@ -318,6 +331,12 @@ impl Columns {
         }
         Ok(blocks)
     }
+}
+
+/// How much of `memory` pages may take, those that are kept for use again included, where of a decoded block so many
+/// 256ths lie in pages at least: the rest lies beside them. A quarter is for those that are read and done with.
+fn kept(memory: u64, in_pages: Option<u64>) -> u64 {
+    share(memory, in_pages.unwrap_or(0), 256).max(memory / 4)
 }
 
 /// `total * part / whole`, without overflow.

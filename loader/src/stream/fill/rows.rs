@@ -85,7 +85,7 @@ impl Fill {
         let contents = match wanted {
             true => {
                 let data = self.gathered(&window, range.start, number)?;
-                Some(self.contents(data, window.opening.epoch, window.draw[range.clone()].to_vec()))
+                Some(self.contents(data, window.opening.epoch, &window.draw[range.clone()]))
             }
             false => None,
         };
@@ -150,11 +150,11 @@ impl Fill {
     }
 
     /// What becomes of gathered rows, which were `drawn`.
-    fn contents(&self, data: RecordBatch, epoch: u32, drawn: Vec<Drawn>) -> Later<Contents> {
+    fn contents(&self, data: RecordBatch, epoch: u32, drawn: &[Drawn]) -> Later<Contents> {
         if self.shared.finish.chain.is_empty() {
-            return Later::Now(Contents::of_rows(&self.shared.finish, epoch, data, &drawn));
+            return Later::Now(Contents::of_rows(&self.shared.finish, epoch, data, drawn));
         }
-        let shared = Arc::clone(&self.shared);
+        let (shared, drawn) = (Arc::clone(&self.shared), drawn.to_vec());
         self.pool.run(move || {
             Meters::time(&shared.meters.transform, || Contents::of_rows(&shared.finish, epoch, data, &drawn))
         })
@@ -205,8 +205,9 @@ impl Fill {
         let epoch = last.window.opening.epoch;
         let contents = if wanted {
             let data = Meters::time(&self.shared.meters.gather, || gather(parts, self.shared.schema()))?;
-            let drawn = parts.iter().flat_map(|part| &part.window.draw[part.range.clone()]).copied().collect();
-            Some(self.contents(data, epoch, drawn))
+            let drawn: Vec<Drawn> =
+                parts.iter().flat_map(|part| &part.window.draw[part.range.clone()]).copied().collect();
+            Some(self.contents(data, epoch, &drawn))
         } else {
             None
         };
