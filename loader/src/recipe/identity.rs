@@ -2,10 +2,7 @@
 //!
 //! Where the data lie and how fast they flow is not in it: the same stream may be read elsewhere, by more threads.
 
-use super::{
-    Dataset, Exhausted, OnBad, Operator, Policy, Recipe, Split,
-    read::{OPERATORS_PATHS, PATH_OPTIONS},
-};
+use super::{Dataset, Exhausted, OnBad, Recipe, Split};
 use crate::Hash;
 use toml::{Table, Value};
 
@@ -71,7 +68,8 @@ impl Recipe {
             if options.is_empty() { "none".to_owned() } else { options.join(", ") }
         };
         let mut dataset = |table: &str, dataset: &Dataset| {
-            let option = |option: &Option<String>| option.as_ref().map_or("not given".to_owned(), |it| format!("{it:?}"));
+            let option =
+                |option: &Option<String>| option.as_ref().map_or("not given".to_owned(), |it| format!("{it:?}"));
             say(&format!("{table} format"), option(&dataset.format));
             say(&format!("{table} columns"), dataset.columns.as_ref().map_or("all".to_owned(), |it| format!("{it:?}")));
             say(&format!("{table} label"), option(&dataset.label));
@@ -99,34 +97,6 @@ impl Recipe {
         say("[stream] on_bad_block", format!("{:?}", self.stream.on_bad_block).to_lowercase());
         say("[stream] on_bad_row", format!("{:?}", self.stream.on_bad_row).to_lowercase());
         said
-    }
-}
-
-impl Operator {
-    /// Its options, with true where a path or URL is given.
-    fn without_paths(&self) -> Table {
-        let mut options = self.options.clone();
-        for (_, option, _) in OPERATORS_PATHS.iter().filter(|(op, _, _)| *op == self.op) {
-            match options.get_mut(*option) {
-                Some(path @ Value::String(_)) => *path = Value::Boolean(true),
-                Some(Value::Array(paths)) => paths.iter_mut().for_each(|path| *path = Value::Boolean(true)),
-                _ => {}
-            }
-        }
-        options
-    }
-}
-
-impl Policy {
-    /// Its options, with true where a path or URL is given.
-    fn without_paths(&self) -> Table {
-        let mut options = self.options.clone();
-        for option in PATH_OPTIONS {
-            if let Some(path @ Value::String(_)) = options.get_mut(option) {
-                *path = Value::Boolean(true);
-            }
-        }
-        options
     }
 }
 

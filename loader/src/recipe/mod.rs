@@ -7,6 +7,7 @@
 mod build;
 mod check;
 mod identity;
+mod paths;
 mod read;
 
 pub use crate::byte_size::ByteSize;

@@ -19,7 +19,8 @@ pub(super) fn source(recipe: &Recipe, block_limit: u64) -> Result<Arc<dyn Source
     for domain in &recipe.domain {
         let options = options(&domain.dataset, &recipe.stream, block_limit);
         // Each keeps memory of its own.
-        let shared = |options| source::Options { memory: recipe.stream.memory.0 / recipe.domain.len() as u64, ..options };
+        let shared =
+            |options| source::Options { memory: recipe.stream.memory.0 / recipe.domain.len() as u64, ..options };
         let source = options.and_then(|options| source::open(&shared(options)));
         // Which of the domains it is can only be told here.
         let source = source.map_err(|fault| match fault {
