@@ -67,17 +67,19 @@ fn reviews_that_praise_are_told_from_those_that_do_not() {
     assert!(auroc >= 0.93, "{auroc}");
 }
 
-/// Versions of one document share most of their shingles, and all pairs the same hash functions; so what is found may
-/// lie farther from what is predicted than independent pairs would.
+/// Versions of one document share most of their shingles, so that pairs are far from independent; what varies from seed
+/// to seed says how far a mean may lie from what is predicted.
 #[test]
 fn near_duplicates_are_found_as_the_parameters_predict() {
+    const SEEDS: usize = 8;
     let Some(folder) = data() else { return };
-    let pairs = near_duplicates(&folder.join("terms/terms.jsonl.zst"), 8, 40_000);
+    let pairs = near_duplicates(&folder.join("terms/terms.jsonl.zst"), 8, 40_000, SEEDS);
     for stretch in &pairs.stretches {
-        let apart = (stretch.found as f64 - stretch.expected).abs();
-        assert!(apart <= 5.0 * stretch.variance.sqrt() + 1.0, "{stretch:?}");
+        let apart = (stretch.mean() - stretch.expected).abs();
+        assert!(apart <= 5.0 * stretch.sd() / (SEEDS as f64).sqrt() + 1.0, "{stretch:?}");
     }
-    assert!(pairs.alike.0 > 100, "{pairs:?}");
-    assert!(pairs.recall() >= pairs.expected_recall() - 0.03, "{pairs:?}");
-    assert!(pairs.precision() >= pairs.expected_precision() - 0.05, "{pairs:?}");
+    assert!(pairs.alike() >= 300.0, "{pairs:?}");
+    let ((recall, recall_predicted), (precision, precision_predicted)) = (pairs.recall(), pairs.precision());
+    assert!(recall >= recall_predicted - 0.005, "{recall}, {recall_predicted} predicted");
+    assert!(precision >= precision_predicted - 0.03, "{precision}, {precision_predicted} predicted");
 }

@@ -82,6 +82,39 @@ fn a_checkpoint_of_a_resumed_run_resumes_too() {
     }
 }
 
+#[test]
+fn indexes_that_forget_are_in_every_state_as_they_were() {
+    let data = Data::new(Format::Parquet, 3, 250, 40);
+    for index in ["exact", "bloom"] {
+        // So little memory that half of what is remembered is forgotten several times.
+        let rest = format!(
+            "[[clean]]\nop = 'near_duplicate'\ncolumn = 'text'\ntokens = 'chars'\nn = 3\nbands = 3\nhashes_per_band = 4\n\
+             index = '{index}'\nmemory = '3KiB'\nfalse_positive = 0.01\n[stream]\nwindow = 3\n[batch]\nsize = 16"
+        );
+        let recipe = || Recipe::from_toml_file(data.recipe("seed = 5\nepochs = 2", &rest)).unwrap();
+        let mut stream = recipe().open().unwrap();
+        let (mut states, mut lines) = (vec![stream.state().unwrap()], Vec::new());
+        loop {
+            let line = train(&mut stream, 1);
+            if line.is_empty() {
+                break;
+            }
+            lines.extend(line);
+            states.push(stream.state().unwrap());
+        }
+        let dropped = stream.account().dropped();
+        assert!(dropped > 20 && lines.len() > 40, "{dropped} of {}", data.rows.len());
+        for (batch, state) in states.iter().enumerate() {
+            let state = State::from_bytes(&state.to_bytes().unwrap()).unwrap();
+            let mut again = Stream::builder(recipe()).resume(state).open().unwrap();
+            let next = train(&mut again, 6);
+            let end = (batch + next.len()).min(lines.len());
+            assert_eq!(next, lines[batch..end], "{index}: from {batch}");
+            assert!(again.state().unwrap() == states[end], "{index}: the state after {end}, from {batch}");
+        }
+    }
+}
+
 /// The first field of each line is the batch's number.
 fn hashes(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()

@@ -140,6 +140,29 @@ fn fits_format(text: &str, of: Type, format: &str) -> bool {
     }
 }
 
+/// As how many different dates `text` can be read that is three numbers between slashes, hyphens or dots: day, month or
+/// year first, as far as the numbers allow it; a year has four digits, or its last one or two. 0 where it is none.
+pub(super) fn dates(text: &str) -> usize {
+    let text = text.trim();
+    let Some(separator) = text.chars().find(|character| matches!(character, '/' | '-' | '.')) else { return 0 };
+    let fields: Vec<&str> = text.split(separator).collect();
+    let [first, second, third] = fields[..] else { return 0 };
+    let digits = |field: &str| field.bytes().all(|byte| byte.is_ascii_digit()).then_some(field.len());
+    let year = |field: &str| {
+        let number = field.parse::<i32>().ok()?;
+        match digits(field)? {
+            1 | 2 => Some(2000 + number),
+            4 => Some(number),
+            _ => None,
+        }
+    };
+    let part = |field: &str| field.parse::<u32>().ok().filter(|_| digits(field).is_some_and(|digits| digits <= 2));
+    let date = |y: &str, m: &str, d: &str| NaiveDate::from_ymd_opt(year(y)?, part(m)?, part(d)?);
+    let readings = [date(third, second, first), date(third, first, second), date(first, second, third)];
+    let readings: std::collections::BTreeSet<NaiveDate> = readings.into_iter().flatten().collect();
+    readings.len()
+}
+
 /// A format that asks for what a value has not is no format for it.
 fn written(value: &impl std::fmt::Display) -> Option<String> {
     use std::fmt::Write as _;
@@ -175,7 +198,7 @@ pub(super) fn shape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Read, Type, number, read, shape};
+    use super::{Read, Type, dates, number, read, shape};
     use proptest::prelude::*;
 
     fn nearly(text: &str) -> Read {
@@ -219,6 +242,30 @@ mod tests {
     }
 
     #[test]
+    fn dates_are_counted_in_every_order_that_fits() {
+        for (text, count) in [
+            ("2024-02-03", 1),
+            ("02/03/2024", 2),
+            ("13/02/2024", 1),
+            ("2/2/2024", 1),
+            ("8/31/10", 1),
+            ("10/11/12", 3),
+            ("1.2.99", 2),
+            ("31/31/2024", 0),
+            ("1/2", 0),
+            ("1/2-3", 0),
+            ("10.5", 0),
+            ("1/2/3/4", 0),
+            ("a/b/c", 0),
+            ("1/1/15", 2),
+            ("01/01/01", 1),
+            ("", 0),
+        ] {
+            assert_eq!(dates(text), count, "{text}");
+        }
+    }
+
+    #[test]
     fn shapes_forget_letters_and_digits() {
         assert_eq!(shape("12.0 oz."), "9.9 a.");
         assert_eq!(shape(&"a1".repeat(1000)).len(), 64);
@@ -234,6 +281,7 @@ mod tests {
                 let _ = read(&text, of, std::slice::from_ref(&format));
             }
             prop_assert!(number(&text).is_none_or(f64::is_finite));
+            prop_assert!(dates(&text) <= 3);
         }
     }
 }
