@@ -117,9 +117,15 @@ const DATES: [&str; 7] = ["%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d %b %
 
 const DATETIMES: [&str; 4] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
 
+/// Whether a text may hold a year in full: chrono also takes `1/2/15` for the fifteenth of February in the year 1.
+fn has_full_year(text: &str) -> bool {
+    text.as_bytes().split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 4)
+}
+
 fn date(text: &str, formats: &[String]) -> Option<String> {
     let parse = |format: &str| NaiveDate::parse_from_str(text, format).ok();
-    let value = formats.iter().map(String::as_str).chain(DATES).find_map(parse)?;
+    let usual = || DATES.into_iter().filter(|_| has_full_year(text)).find_map(parse);
+    let value = formats.iter().map(String::as_str).find_map(parse).or_else(usual)?;
     written(&value.format(formats.first().map_or(DATES[0], String::as_str)))
 }
 
@@ -128,7 +134,8 @@ fn datetime(text: &str, formats: &[String]) -> Option<String> {
         return Some(text.to_owned());
     }
     let parse = |format: &str| NaiveDateTime::parse_from_str(text, format).ok();
-    let value = formats.iter().map(String::as_str).chain(DATETIMES).find_map(parse)?;
+    let usual = || DATETIMES.into_iter().filter(|_| has_full_year(text)).find_map(parse);
+    let value = formats.iter().map(String::as_str).find_map(parse).or_else(usual)?;
     written(&value.format(formats.first().map_or(DATETIMES[0], String::as_str)))
 }
 
@@ -229,6 +236,11 @@ mod tests {
             ("2023-02-29", Type::Date, Read::No),
             ("29 Feb 2024", Type::Date, nearly("2024-02-29")),
             ("02/03/2024", Type::Date, Read::No),
+            ("1/2/15", Type::Date, Read::No),
+            ("29 Feb 24", Type::Date, Read::No),
+            ("2024/2/9", Type::Date, nearly("2024-02-09")),
+            ("20240229", Type::Date, nearly("2024-02-29")),
+            ("1-1-15 12:00", Type::Datetime, Read::No),
             ("2024-02-29T12:00:00Z", Type::Datetime, Read::Proper),
             ("2024-02-29 12:00", Type::Datetime, nearly("2024-02-29T12:00:00")),
             ("anything", Type::Text, Read::Proper),
