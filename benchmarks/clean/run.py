@@ -69,13 +69,14 @@ def main():
     for name, seconds in rows.items():
         print(f"| {name} | {seconds:.3f} | {size / seconds:.1f} | {rensa / seconds:.2f} |")
 
-    print("\n| near-duplicate index | documents | bytes a document, allocated | resident | false |\n|---|---|---|---|---|")
+    print("\n| near-duplicate index | documents | bytes a document, allocated | resident | false | estimated at the end |\n|---|---|---|---|---|---|")
     for name, measured in run([*peer, "index"]).items():
-        print(f"| {name} | {measured['documents']} | - | {measured['resident'] / measured['documents']:.0f} | - |")
+        print(f"| {name} | {measured['documents']} | - | {measured['resident'] / measured['documents']:.0f} | - | - |")
     for kind in ("exact", "bloom"):
         measured = run([*arable, "index", kind, str(options.index)])
         each = [measured[what] / measured["documents"] for what in ("allocated", "resident", "false")]
-        print(f"| Arable, {kind} | {measured['documents']} | {each[0]:.1f} | {each[1]:.1f} | {each[2]:.2%} |")
+        estimate = f"{measured['estimated']:.3%}" if measured["estimated"] is not None else "exact"
+        print(f"| Arable, {kind} | {measured['documents']} | {each[0]:.1f} | {each[1]:.1f} | {each[2]:.3%} | {estimate} |")
     return ours["kept"] != theirs["kept"]
 
 

@@ -81,9 +81,15 @@ impl Data {
             score: id as f32 / 8.0,
             tags: (0..(id % 4) as i32).collect(),
         });
-        let data = Self { folder: tempfile::tempdir().unwrap(), rows: all.collect(), format };
+        Self::of(format, all.collect(), rows, group)
+    }
+
+    /// Files of `each` of these rows; in Parquet and Arrow, in blocks of `group` rows.
+    #[must_use]
+    pub fn of(format: Format, rows: Vec<Row>, each: usize, group: usize) -> Self {
+        let data = Self { folder: tempfile::tempdir().unwrap(), rows, format };
         std::fs::create_dir(data.files()).unwrap();
-        for (shard, rows) in data.rows.chunks(rows.max(1)).enumerate() {
+        for (shard, rows) in data.rows.chunks(each.max(1)).enumerate() {
             data.write(shard, rows, group);
         }
         data

@@ -110,9 +110,14 @@ pub const TABLES: [(&str, &str); 4] = [
         blank = true
         disguised = true
         tokens = ["-1"]
+        optional = 0.1
         [[clean]]
         op = "schema"
-        columns = ["journal_issn", "article_jvolumn", "article_jissue", "article_jcreated_at", "article_pagination"]
+        columns = [
+            "article_title", "journal_title", "author_list", "journal_issn", "article_jvolumn", "article_jissue",
+            "article_jcreated_at", "article_pagination",
+        ]
+        ambiguous = true
         [[clean]]
         op = "category"
         columns = ["article_language", "journal_title", "jounral_abbreviation", "journal_issn"]
@@ -159,7 +164,8 @@ impl Quality {
     }
 }
 
-/// What each operator of `recipe` finds in the table in `folder`, and under "all" what they find together.
+/// What each operator of `recipe` finds in the table in `folder`, each of its rules (`schema:wrong_type`) where it has
+/// several, and under "all" what they find together.
 #[must_use]
 pub fn detect(folder: &Path, recipe: &str) -> BTreeMap<String, Quality> {
     let (dirty, clean) = (table(&folder.join("dirty.csv")), table(&folder.join("clean.csv")));
@@ -171,8 +177,13 @@ pub fn detect(folder: &Path, recipe: &str) -> BTreeMap<String, Quality> {
     let mut flagged: BTreeMap<String, BTreeSet<(usize, usize)>> = BTreeMap::new();
     for spec in specs(recipe) {
         let op = spec.op.clone();
-        let cells = flagged.entry(op).or_default();
-        cells.extend(cells_flagged(&[spec], &dirty));
+        flagged.entry(op.clone()).or_default();
+        for (rule, cell) in cells_flagged(&[spec], &dirty) {
+            flagged.entry(op.clone()).or_default().insert(cell);
+            if rule != op {
+                flagged.entry(format!("{op}:{rule}")).or_default().insert(cell);
+            }
+        }
     }
     let all = flagged.values().flatten().copied().collect();
     flagged.insert("all".to_owned(), all);
@@ -185,13 +196,13 @@ pub fn detect(folder: &Path, recipe: &str) -> BTreeMap<String, Quality> {
         .collect()
 }
 
-/// The cells that operators flag, annotating, so that none hides what another finds.
-fn cells_flagged(recipe: &[OperatorSpec], data: &RecordBatch) -> BTreeSet<(usize, usize)> {
+/// The cells that operators flag, with the rules that do, annotating, so that none hides what another finds.
+fn cells_flagged(recipe: &[OperatorSpec], data: &RecordBatch) -> BTreeSet<(String, (usize, usize))> {
     let schema = data.schema();
     let judged = fitted(recipe, data).judge(data, &[]).unwrap();
     let cell = |(row, evidence): (u32, arable_loader::Evidence)| {
-        let (_, column) = evidence.reason.rsplit_once(':')?;
-        Some((row as usize, schema.index_of(column).ok()?))
+        let (rule, column) = evidence.reason.split_once(':')?;
+        Some((rule.to_owned(), (row as usize, schema.index_of(column).ok()?)))
     };
     judged.evidence().filter_map(cell).collect()
 }

@@ -1,14 +1,14 @@
 //! How well near duplicates are found: `near_duplicate` on pairs of real documents, beside their exact Jaccard
 //! similarity and the S-curve that its parameters predict.
 //!
-//! The documents are versions of terms of service: one of a document beside the next, and beside one of another
+//! The texts are versions of terms of service: each pair of versions of one document, and each text beside one of another
 //! document. A pair is judged by itself, so that nothing is known but the two.
 
-use arable_loader::clean::{Cleaner, OperatorSpec, shingles};
+use arable_loader::clean::{Cleaner, Judged, OperatorSpec, shingles};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use serde::Deserialize;
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fs::File,
     io::{BufRead, BufReader},
     path::Path,
@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Pairs whose exact similarity lies in one stretch.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stretch {
     /// Where it begins; it ends where the next one begins.
     pub from: f64,
@@ -24,10 +24,28 @@ pub struct Stretch {
     pub pairs: usize,
     /// How many of them should be found: the sum of 1 − (1 − s⁸)¹⁴.
     pub expected: f64,
-    /// The variance of that number, if pairs were found independently.
-    pub variance: f64,
-    /// How many were found.
-    pub found: usize,
+    /// How many were found with each seed.
+    pub found: Vec<usize>,
+}
+
+impl Stretch {
+    fn new(from: f64, seeds: usize) -> Self {
+        Self { from, found: vec![0; seeds], ..Self::default() }
+    }
+
+    /// How many were found, on average over the seeds.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        self.found.iter().sum::<usize>() as f64 / self.found.len().max(1) as f64
+    }
+
+    /// The standard deviation of that number from seed to seed. Pairs share texts, so that it is far greater than of as
+    /// many independent ones.
+    #[must_use]
+    pub fn sd(&self) -> f64 {
+        let squares: f64 = self.found.iter().map(|&found| (found as f64 - self.mean()).powi(2)).sum();
+        (squares / (self.found.len().max(2) - 1) as f64).sqrt()
+    }
 }
 
 /// Where the stretches begin.
@@ -41,97 +59,113 @@ pub const ALIKE: f64 = 0.8;
 pub struct Pairs {
     /// By similarity.
     pub stretches: Vec<Stretch>,
-    /// Pairs of at least [`ALIKE`] similarity, and the number of them that is expected to be found.
-    pub alike: (usize, f64),
-    /// The pairs found that are at least that alike, and all pairs found.
-    pub right: (usize, usize),
-    /// The pairs that are expected to be found.
-    pub expected: f64,
 }
 
 impl Pairs {
-    /// The share of the pairs that are alike which is found.
-    #[must_use]
-    pub fn recall(&self) -> f64 {
-        self.right.0 as f64 / self.alike.0.max(1) as f64
+    fn sum(&self, from: f64, of: impl Fn(&Stretch) -> f64) -> f64 {
+        self.stretches.iter().filter(|stretch| stretch.from >= from).map(of).sum()
     }
 
-    /// What the parameters predict for it.
+    /// Pairs that are [`ALIKE`].
     #[must_use]
-    pub fn expected_recall(&self) -> f64 {
-        self.alike.1 / self.alike.0.max(1) as f64
+    pub fn alike(&self) -> f64 {
+        self.sum(ALIKE, |stretch| stretch.pairs as f64)
     }
 
-    /// The share of the pairs found that are alike.
+    /// The share of the pairs that are alike which is found, and what the parameters predict for it.
     #[must_use]
-    pub fn precision(&self) -> f64 {
-        self.right.0 as f64 / self.right.1.max(1) as f64
+    pub fn recall(&self) -> (f64, f64) {
+        let alike = self.alike().max(1.0);
+        (self.sum(ALIKE, Stretch::mean) / alike, self.sum(ALIKE, |stretch| stretch.expected) / alike)
     }
 
-    /// What the parameters predict for it.
+    /// The share of the pairs found that are alike, and what the parameters predict for it.
     #[must_use]
-    pub fn expected_precision(&self) -> f64 {
-        self.alike.1 / self.expected.max(1e-9)
+    pub fn precision(&self) -> (f64, f64) {
+        let expected = |stretch: &Stretch| stretch.expected;
+        (
+            self.sum(ALIKE, Stretch::mean) / self.sum(0.0, Stretch::mean).max(1.0),
+            self.sum(ALIKE, expected) / self.sum(0.0, expected).max(1.0),
+        )
     }
 }
 
 #[derive(Deserialize)]
 struct Line {
     document: String,
+    version: u32,
     text: String,
 }
 
-/// Every `step`th pair of neighbouring lines in `file` (`terms.jsonl.zst`), and as many of lines far apart; texts above
-/// `most` bytes are left out.
+/// A text, judged by itself with each seed, and its shingles, each once and in order.
+struct Known {
+    judged: Vec<Judged>,
+    shingles: Vec<u64>,
+}
+
+/// All pairs of versions of every `step`th document in `file` (`terms.jsonl.zst`), and each of their texts beside the last
+/// one of the document before; texts above `most` bytes, and those without a shingle, are left out. The hash functions
+/// are those of the seeds 1 to `seeds`.
 #[must_use]
-pub fn near_duplicates(file: &Path, step: usize, most: usize) -> Pairs {
+pub fn near_duplicates(file: &Path, step: usize, most: usize, seeds: usize) -> Pairs {
     let mut decoder = zstd::Decoder::new(File::open(file).unwrap()).unwrap();
     decoder.window_log_max(27).unwrap();
-    let lines = BufReader::new(decoder).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap());
-    let lines: Vec<Line> = lines.filter(|line: &Line| line.text.len() <= most).collect();
+    let mut documents: BTreeMap<String, BTreeMap<u32, String>> = BTreeMap::new();
+    for line in BufReader::new(decoder).lines() {
+        let Line { document, version, text } = serde_json::from_str(&line.unwrap()).unwrap();
+        let versions = documents.entry(document).or_default();
+        if text.len() <= most {
+            versions.insert(version, text);
+        }
+    }
     let column: ArrayRef = Arc::new(StringArray::from(Vec::<&str>::new()));
     let schema = RecordBatch::try_from_iter([("text", column)]).unwrap().schema();
-    let options = toml::from_str("column = 'text'").unwrap();
-    let cleaner = Cleaner::new(&[OperatorSpec { op: "near_duplicate".to_owned(), options }], &schema).unwrap();
-    let mut pairs = Pairs::default();
-    pairs.stretches.extend(FROM.map(|from| Stretch { from, ..Stretch::default() }));
-    for at in (0..lines.len()).step_by(step.max(1)) {
-        for other in [at + 1, at + lines.len() / 2] {
-            let (one, other) = (&lines[at], &lines[other % lines.len()]);
-            if one.document != other.document || one.text != other.text {
-                pairs.add(&cleaner, &one.text, &other.text);
-            }
+    let cleaner = |seed: usize| {
+        let options = toml::from_str(&format!("column = 'text'\nseed = {seed}")).unwrap();
+        Cleaner::new(&[OperatorSpec { op: "near_duplicate".to_owned(), options }], &schema).unwrap()
+    };
+    let cleaners: Vec<Cleaner> = (1..=seeds).map(cleaner).collect();
+    let mut pairs = Pairs { stretches: FROM.map(|from| Stretch::new(from, seeds)).to_vec() };
+    let mut other: Option<Known> = None;
+    for versions in documents.values().step_by(step.max(1)) {
+        let known = versions.values().map(|text| Known::new(&cleaners, text));
+        let mut known: Vec<Known> = known.filter(|known| !known.shingles.is_empty()).collect();
+        for (at, one) in known.iter().enumerate() {
+            known[at + 1..].iter().chain(&other).for_each(|other| pairs.add(&cleaners, one, other));
         }
+        other = known.pop().or(other);
     }
     pairs
 }
 
-impl Pairs {
-    fn add(&mut self, cleaner: &Cleaner, one: &str, other: &str) {
-        let sets = [one, other].map(|text| shingles(text, 5).into_iter().collect::<BTreeSet<u64>>());
-        let shared = sets[0].intersection(&sets[1]).count();
-        let union = sets[0].len() + sets[1].len() - shared;
-        if sets.iter().any(BTreeSet::is_empty) {
-            return;
-        }
-        let similarity = shared as f64 / union as f64;
-        let chance = 1.0 - (1.0 - similarity.powi(8)).powi(14);
-        let column: ArrayRef = Arc::new(StringArray::from(vec![one, other]));
+impl Known {
+    fn new(cleaners: &[Cleaner], text: &str) -> Self {
+        let column: ArrayRef = Arc::new(StringArray::from(vec![text]));
         let data = RecordBatch::try_from_iter([("text", column)]).unwrap();
-        let judged = cleaner.judge(&data, &[]).unwrap();
-        let settled = cleaner.settle(0, &judged, &mut cleaner.memory());
-        let found = !settled.dropped.is_empty();
+        let judged = cleaners.iter().map(|cleaner| cleaner.judge(&data, &[]).unwrap()).collect();
+        let mut shingles = shingles(text, 5);
+        shingles.sort_unstable();
+        shingles.dedup();
+        Self { judged, shingles }
+    }
+
+    /// The Jaccard similarity of the shingles.
+    fn similarity(&self, other: &Self) -> f64 {
+        let shared = self.shingles.iter().filter(|&shingle| other.shingles.binary_search(shingle).is_ok()).count();
+        shared as f64 / (self.shingles.len() + other.shingles.len() - shared) as f64
+    }
+}
+
+impl Pairs {
+    fn add(&mut self, cleaners: &[Cleaner], one: &Known, other: &Known) {
+        let similarity = one.similarity(other);
         let stretch = self.stretches.iter_mut().rev().find(|stretch| similarity >= stretch.from).unwrap();
         stretch.pairs += 1;
-        stretch.expected += chance;
-        stretch.variance += chance * (1.0 - chance);
-        stretch.found += usize::from(found);
-        self.expected += chance;
-        self.right.1 += usize::from(found);
-        if similarity >= ALIKE {
-            self.alike.0 += 1;
-            self.alike.1 += chance;
-            self.right.0 += usize::from(found);
+        stretch.expected += 1.0 - (1.0 - similarity.powi(8)).powi(14);
+        for (seed, cleaner) in cleaners.iter().enumerate() {
+            let mut memory = cleaner.memory();
+            cleaner.settle(0, &one.judged[seed], &mut memory);
+            stretch.found[seed] += cleaner.settle(1, &other.judged[seed], &mut memory).dropped.len();
         }
     }
 }

@@ -141,6 +141,14 @@ impl Cleaner {
         &self.scores
     }
 
+    /// The rules of all operators, in the order in which they are applied: the operator's name, and the reason.
+    #[must_use]
+    pub fn rules(&self) -> Vec<(String, String)> {
+        let of =
+            |label: &Label| label.rules.iter().map(|rule| (label.op.clone(), rule.reason.clone())).collect::<Vec<_>>();
+        self.labels.iter().flat_map(of).collect()
+    }
+
     /// Bytes of memory that the stateful operators take for a dataset of `rows` rows, at most.
     #[must_use]
     pub fn index_bytes(&self, rows: u64) -> u64 {

@@ -10,8 +10,11 @@ use super::{
 };
 use crate::Result;
 use arrow::{
-    array::{Array, ArrayRef, BinaryArray, LargeStringArray, RecordBatch, StringArray, StringViewArray},
-    datatypes::DataType,
+    array::{
+        Array, ArrayRef, BinaryArray, Float32Array, Float64Array, Int8Array, Int64Array, LargeStringArray, ListArray,
+        RecordBatch, StringArray, StringViewArray, UInt64Array,
+    },
+    datatypes::{DataType, Float64Type},
 };
 use std::{
     sync::Arc,
@@ -50,10 +53,28 @@ const TEXT: &[&str] = &[
     "op = 'dsir'\ntarget = 'set'",
     "op = 'quality'\ngood = 'set'\nbad = 'set'",
     "op = 'schema'\ntype = 'integer'\ncoerce = true",
+    "op = 'schema'",
+    "op = 'schema'\nambiguous = true",
     "op = 'missing'",
+    "op = 'missing'\nblank = true\ndisguised = true\noptional = 0.5",
     "op = 'category'",
+    "op = 'outlier'",
+    "op = 'outlier'\nmethod = 'iqr'",
     "op = 'unique'",
     "op = 'dependency'\ncolumns = ['text', 'key']\ndiscover = true",
+];
+
+/// Every operator over numbers.
+const NUMBERS: &[&str] = &[
+    "op = 'range'\nmin = -1",
+    "op = 'range'\nmin = 0\nmax = 0",
+    "op = 'outlier'",
+    "op = 'outlier'\nmethod = 'iqr'\nthreshold = 1e-300",
+    "op = 'missing'\ntokens = ['nan', '0']\noptional = 0.3",
+    "op = 'schema'",
+    "op = 'category'\nrare = 0.5",
+    "op = 'unique'",
+    "op = 'exact_duplicate'",
 ];
 
 /// Every operator over images.
@@ -222,6 +243,45 @@ fn nulls_empties_and_no_rows_are_judged_in_every_layout() {
             assert!(judged(op, &texts_of(sliced)).0 as usize <= part, "{op}");
         }
     }
+}
+
+#[test]
+fn numbers_at_the_edges_of_their_types_are_judged() {
+    let floats = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324, -0.0, 0.0];
+    let many = |value: f64| Float64Array::from_iter_values(std::iter::repeat_n(value, 300));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Float64Array::from_iter_values(floats)),
+        Arc::new(Float64Array::from_iter(floats.map(Some).into_iter().chain([None, None]))),
+        Arc::new(Float32Array::from_iter_values([f32::NAN, f32::MAX, f32::MIN, f32::MIN_POSITIVE])),
+        Arc::new(Int64Array::from_iter_values([i64::MIN, i64::MAX, 0, -1])),
+        Arc::new(UInt64Array::from_iter_values([u64::MAX, 0, 1 << 63])),
+        Arc::new(Int8Array::from_iter_values(i8::MIN..=i8::MAX)),
+        Arc::new(Float64Array::from_iter_values((0..5_000).map(|row| if row % 2 == 0 { f64::MAX } else { f64::MIN }))),
+        Arc::new(many(f64::NAN)),
+        Arc::new(many(f64::MAX)),
+        Arc::new(Float64Array::new_null(40)),
+        Arc::new(Float64Array::new_null(0)),
+    ];
+    for column in columns {
+        let rows = column.len();
+        let data = texts_of(column);
+        for op in NUMBERS {
+            // No unsigned number can satisfy a range that another type can, which is refused with a word.
+            if data.column(0).data_type() == &DataType::UInt64 && op.contains("-1") {
+                continue;
+            }
+            assert!(judged(op, &data).0 as usize <= rows, "{op} over {}", data.column(0).data_type());
+        }
+    }
+    let lists = ListArray::from_iter_primitive::<Float64Type, _, _>([
+        Some(floats.map(Some).to_vec()),
+        None,
+        Some(Vec::new()),
+        Some(vec![None; 3]),
+        Some(vec![Some(f64::MAX); 100_000]),
+    ]);
+    let lists = texts_of(Arc::new(lists));
+    assert_eq!(judged("op = 'range'\nmin = -1", &lists).0, 4, "the first element that is not a number speaks");
 }
 
 /// A PNG whose header claims `side` pixels square, of grey of one bit, and whose data are `data`, packed.

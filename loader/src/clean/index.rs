@@ -3,6 +3,7 @@
 mod bands;
 mod bloom;
 mod hamming;
+mod journal;
 mod near;
 mod rotation;
 mod visits;

@@ -59,7 +59,7 @@ pub(super) trait Index: Send + fmt::Debug {
     /// What it was after its first `visits` visits. Equal indexes give equal bytes; later visits do not change them.
     fn to_bytes(&self, visits: u32) -> Vec<u8>;
 
-    /// No state before `visits` visits will be asked for any more.
+    /// No state before `visits` visits will be asked for any more, of visits to come either.
     fn forget_before(&mut self, visits: u32) {
         let _ = visits;
     }
@@ -67,7 +67,8 @@ pub(super) trait Index: Send + fmt::Debug {
     /// The heap that it takes.
     fn bytes_in_memory(&self) -> usize;
 
-    /// The live estimate of how many rows in one it takes for duplicates that are none; `None` where it is exact.
+    /// The live estimate of the chance that a row, or what a row is looked up by, is taken for seen that was not; `None`
+    /// where it is exact.
     fn false_positives(&self) -> Option<f64> {
         None
     }
@@ -103,6 +104,19 @@ impl Keys {
     /// One more word of the row at hand.
     pub(super) fn push(&mut self, word: u64) {
         self.words.push(word);
+    }
+
+    /// One more word, which is yet to be [set](Self::set); its place.
+    pub(super) fn leave_open(&mut self) -> usize {
+        self.words.push(0);
+        self.words.len() - 1
+    }
+
+    /// Sets the word at `place`, which was left open.
+    pub(super) fn set(&mut self, place: usize, word: u64) {
+        if let Some(open) = self.words.get_mut(place) {
+            *open = word;
+        }
     }
 
     /// Ends the row at hand; the next one follows.

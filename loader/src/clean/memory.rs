@@ -10,14 +10,24 @@ use crate::{Error, Position, Result};
 #[derive(Debug)]
 pub struct Memory {
     visits: u32,
-    indexes: Vec<Box<dyn Index>>,
+    /// Each with its operator's name.
+    indexes: Vec<(String, Box<dyn Index>)>,
+}
+
+/// How often an operator takes something for seen that was never there, as things stand.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct FalsePositives {
+    /// The operator.
+    pub op: String,
+    /// The chance for the next row (`near_duplicate`) or the next n-gram (`paragraph_duplicate`): 0 to 1.
+    pub chance: f64,
 }
 
 const MAGIC: &[u8; 8] = b"ARBLMEM2";
 
 impl Memory {
     pub(super) fn new<'a>(matchers: impl Iterator<Item = &'a dyn Matcher>) -> Self {
-        Self { visits: 0, indexes: matchers.map(Matcher::index).collect() }
+        Self { visits: 0, indexes: matchers.map(|matcher| (matcher.name().to_owned(), matcher.index())).collect() }
     }
 
     /// How many blocks were settled with this memory.
@@ -28,7 +38,7 @@ impl Memory {
 
     /// Holds a row against those that the stateful operator `slot` has seen, and remembers it.
     pub(super) fn meet(&mut self, slot: usize, at: Position, keys: &[u64]) -> Option<Match> {
-        self.indexes.get_mut(slot)?.meet(self.visits, at, keys)
+        self.indexes.get_mut(slot)?.1.meet(self.visits, at, keys)
     }
 
     /// Ends a visit.
@@ -36,9 +46,10 @@ impl Memory {
         self.visits = self.visits.saturating_add(1);
     }
 
-    /// No state before `visits` visits will be asked for any more.
+    /// No state before `visits` visits will be asked for any more; the visits may be yet to come, and `u32::MAX` says that
+    /// none will ever be asked for but the latest.
     pub fn forget_before(&mut self, visits: u32) {
-        self.indexes.iter_mut().for_each(|index| index.forget_before(visits));
+        self.indexes.iter_mut().for_each(|(_, index)| index.forget_before(visits));
     }
 
     /// What was remembered after the first `visits` visits (or all, if there were fewer). Later visits do not change
@@ -52,7 +63,7 @@ impl Memory {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&visits.to_le_bytes());
         bytes.extend_from_slice(&(self.indexes.len() as u32).to_le_bytes());
-        for index in &self.indexes {
+        for (_, index) in &self.indexes {
             let index = index.to_bytes(visits);
             bytes.extend_from_slice(&(index.len() as u64).to_le_bytes());
             bytes.extend_from_slice(&index);
@@ -81,7 +92,8 @@ impl Memory {
             let length = usize::try_from(u64::from_le_bytes(take(bytes)?)).ok()?;
             let (index, rest) = bytes.split_at_checked(length)?;
             *bytes = rest;
-            indexes.push(matchers.next()?.restore(index)?);
+            let matcher = matchers.next()?;
+            indexes.push((matcher.name().to_owned(), matcher.restore(index)?));
         }
         (bytes.is_empty() && matchers.next().is_none()).then_some(Self { visits, indexes })
     }
@@ -89,14 +101,16 @@ impl Memory {
     /// The heap that the indexes take, in bytes.
     #[must_use]
     pub fn bytes_in_memory(&self) -> usize {
-        self.indexes.iter().map(|index| index.bytes_in_memory()).sum()
+        self.indexes.iter().map(|(_, index)| index.bytes_in_memory()).sum()
     }
 
-    /// Of each operator in the recipe's order, the live estimate of how many rows in one it takes for duplicates that
-    /// are none; `None` where its index is exact.
+    /// The live estimates of the operators whose indexes may err, in the recipe's order; exact ones are left out.
     #[must_use]
-    pub fn false_positives(&self) -> Vec<Option<f64>> {
-        self.indexes.iter().map(|index| index.false_positives()).collect()
+    pub fn false_positives(&self) -> Vec<FalsePositives> {
+        let estimate = |(op, index): &(String, Box<dyn Index>)| {
+            Some(FalsePositives { op: op.clone(), chance: index.false_positives()? })
+        };
+        self.indexes.iter().filter_map(estimate).collect()
     }
 }
 

@@ -1,13 +1,16 @@
 //! `missing`: a null, with `blank` also a text of nothing but white space, and with `disguised` or `tokens` what people
 //! write in place of a value.
+//!
+//! With `optional` a survey counts, and what is missing from a column of which much is missing is let pass: nobody has to
+//! fill it in.
 
 use super::{
-    Findings, Operator, Rows, Rule,
+    Findings, Operator, Rows, Rule, Sketch, Survey,
     spec::{Built, Column, Settings},
     table::{Cells, has_cells},
     texts::is_text,
 };
-use crate::Result;
+use crate::{Error, Result};
 use serde::Deserialize;
 
 pub(super) const NAME: &str = "missing";
@@ -25,6 +28,9 @@ struct Options {
     /// as Arrow prints them (`999`).
     #[serde(default)]
     tokens: Vec<String>,
+    /// The share of a column's cells that may be missing at most for the column to be one that has to be filled in.
+    #[serde(default)]
+    optional: Option<f64>,
 }
 
 /// What people write for a missing value, in small letters. Numbers such as 999 or -1 are left to `tokens`: in most
@@ -53,6 +59,15 @@ const DISGUISES: [&str; 20] = [
 ];
 
 struct Missing {
+    absence: Absence,
+    optional: Option<f64>,
+    /// By column, whether nobody has to fill it in; empty where that is not asked.
+    exempt: Vec<bool>,
+}
+
+/// What counts as missing, in which columns.
+#[derive(Clone)]
+struct Absence {
     columns: Vec<Column>,
     blank: bool,
     /// In small letters, sorted.
@@ -60,7 +75,7 @@ struct Missing {
 }
 
 pub(super) fn build(mut settings: Settings<'_>) -> Result<Built, String> {
-    let Options { blank, disguised, tokens: own } = settings.read()?;
+    let Options { blank, disguised, tokens: own, optional } = settings.read()?;
     let columns = settings.columns()?;
     let usual = if disguised { DISGUISES.as_slice() } else { &[] };
     let mut tokens: Vec<String> = own.iter().map(|token| token.trim().to_lowercase()).collect();
@@ -76,7 +91,10 @@ pub(super) fn build(mut settings: Settings<'_>) -> Result<Built, String> {
     if blank && !columns.iter().any(|column| is_text(&column.data_type)) {
         return Err("`blank` = true asks for blank text, and no column named holds text".to_owned());
     }
-    Ok(Built::Pure(Box::new(Missing { columns, blank, tokens })))
+    if let Some(share) = optional.filter(|share| !(0.0..=1.0).contains(share)) {
+        return Err(format!("`optional` = {share}: a share is at least 0 and at most 1"));
+    }
+    Ok(Built::Pure(Box::new(Missing { absence: Absence { columns, blank, tokens }, optional, exempt: Vec::new() })))
 }
 
 impl Operator for Missing {
@@ -89,37 +107,54 @@ impl Operator for Missing {
     }
 
     fn options(&self) -> String {
-        let columns: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
-        format!("columns = {columns:?}, blank = {}, tokens = {:?}", self.blank, self.tokens)
+        let Absence { columns, blank, tokens } = &self.absence;
+        let columns: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        format!("columns = {columns:?}, blank = {blank}, tokens = {tokens:?}, optional = {:?}", self.optional)
     }
 
     fn rules(&self) -> Vec<Rule> {
-        self.columns.iter().map(|column| Rule::plain(format!("{NAME}:{}", column.name))).collect()
+        self.absence.columns.iter().map(|column| Rule::plain(format!("{NAME}:{}", column.name))).collect()
+    }
+
+    fn survey(&self) -> Option<Survey> {
+        let most = self.optional?;
+        let counts = vec![(0, 0); self.absence.columns.len()];
+        Some(Survey::new(Counts { absence: self.absence.clone(), most, counts }))
+    }
+
+    fn fit(&mut self, fit: &[u8]) -> Result<()> {
+        self.exempt = postcard::from_bytes(fit)
+            .ok()
+            .filter(|exempt: &Vec<bool>| exempt.len() == self.absence.columns.len())
+            .ok_or_else(|| Error::State(format!("not a fit of operator `{NAME}` for these columns")))?;
+        Ok(())
     }
 
     fn judge(&self, rows: &Rows<'_>, findings: &mut Findings) -> Result<()> {
-        for (reason, column) in self.columns.iter().enumerate() {
-            let array = rows.data().column(column.index).as_ref();
-            let nulls = array.logical_nulls();
-            if let Some(nulls) = nulls.as_ref().filter(|nulls| nulls.null_count() > 0) {
-                for row in (!nulls.inner()).set_indices() {
-                    findings.add(row, reason);
-                }
-            }
-            if !(self.blank && is_text(&column.data_type)) && (self.tokens.is_empty() || !has_cells(&column.data_type))
-            {
-                continue;
-            }
-            let cells = Cells::of(rows, column.index)?;
-            for row in rows.iter().filter(|&row| cells.get(row).is_some_and(|cell| self.is_missing(cell))) {
-                findings.add(row, reason);
+        for (reason, column) in self.absence.columns.iter().enumerate() {
+            if !self.exempt.get(reason).copied().unwrap_or(false) {
+                self.absence.each(rows, column, |row| findings.add(row, reason))?;
             }
         }
         Ok(())
     }
 }
 
-impl Missing {
+impl Absence {
+    /// Calls `missing` with the rows that reach the operator and lack a value in `column`, in no order.
+    fn each(&self, rows: &Rows<'_>, column: &Column, mut missing: impl FnMut(usize)) -> Result<()> {
+        let nulls = rows.data().column(column.index).logical_nulls();
+        if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
+            rows.iter().filter(|&row| nulls.is_null(row)).for_each(&mut missing);
+        }
+        if !(self.blank && is_text(&column.data_type)) && (self.tokens.is_empty() || !has_cells(&column.data_type)) {
+            return Ok(());
+        }
+        let cells = Cells::of(rows, column.index)?;
+        rows.iter().filter(|&row| cells.get(row).is_some_and(|cell| self.is_missing(cell))).for_each(missing);
+        Ok(())
+    }
+
     fn is_missing(&self, cell: &str) -> bool {
         let cell = cell.trim();
         if cell.is_empty() {
@@ -128,6 +163,39 @@ impl Missing {
         // Most cells are longer than any token.
         let longest = self.tokens.iter().map(String::len).max().unwrap_or(0);
         cell.len() <= longest && self.tokens.binary_search(&cell.to_lowercase()).is_ok()
+    }
+}
+
+/// The survey: of each column, how many cells there are and how many of them are missing.
+struct Counts {
+    absence: Absence,
+    most: f64,
+    counts: Vec<(u64, u64)>,
+}
+
+impl Sketch for Counts {
+    type Part = Vec<(u64, u64)>;
+
+    fn look(&self, rows: &Rows<'_>) -> Result<Self::Part> {
+        let of_column = |column: &Column| {
+            let mut missing = 0;
+            self.absence.each(rows, column, |_| missing += 1)?;
+            Ok((rows.iter().count() as u64, missing))
+        };
+        self.absence.columns.iter().map(of_column).collect()
+    }
+
+    fn add(&mut self, part: Self::Part) -> Result<()> {
+        for ((cells, missing), added) in self.counts.iter_mut().zip(part) {
+            *cells += added.0;
+            *missing += added.1;
+        }
+        Ok(())
+    }
+
+    fn fit(self) -> Result<Vec<u8>> {
+        let exempt = self.counts.iter().map(|&(cells, missing)| missing as f64 > self.most * cells as f64);
+        postcard::to_stdvec(&exempt.collect::<Vec<bool>>()).map_err(|error| Error::State(error.to_string()))
     }
 }
 
@@ -202,5 +270,30 @@ mod tests {
         assert_eq!(kept(Arc::new(Int32Array::from(vec![Some(0), None])), ""), [0]);
         assert!(kept(Arc::new(NullArray::new(2)), "").is_empty());
         assert_eq!(kept(Arc::new(Int32Array::from(vec![0, 1])), ""), [0, 1]);
+    }
+
+    #[test]
+    fn a_column_that_nobody_fills_in_is_let_pass_where_asked() {
+        let cells = |missing: usize| -> ArrayRef {
+            Arc::new(StringArray::from_iter((0..20).map(|row| (row >= missing).then_some("x"))))
+        };
+        let data =
+            RecordBatch::try_from_iter_with_nullable([("a", cells(2), true), ("b", cells(3), true)]).expect("a batch");
+        for (optional, expected) in
+            [("", [2, 3]), ("optional = 0.1", [2, 0]), ("optional = 0", [0, 0]), ("optional = 1", [2, 3])]
+        {
+            let recipe = format!("[[clean]]\nop = 'missing'\ncolumns = ['a', 'b']\naction = 'annotate'\n{optional}");
+            let mut cleaner = Cleaner::new(&specs(&recipe), &data.schema()).expect("a recipe");
+            if let Some(mut surveys) = cleaner.surveys(0) {
+                for half in [data.slice(0, 7), data.slice(7, 13)] {
+                    surveys.add(cleaner.look(&surveys, 0, &half, &[]).expect("a look")).expect("room");
+                }
+                cleaner.fit(surveys.fits().expect("fits")).expect("its own fit");
+            }
+            let judged = cleaner.judge(&data, &[]).expect("a judgement");
+            let found = ["missing:a", "missing:b"]
+                .map(|reason| judged.evidence().filter(|(_, evidence)| evidence.reason == reason).count());
+            assert_eq!(found, expected, "{optional}");
+        }
     }
 }

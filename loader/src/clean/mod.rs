@@ -51,7 +51,7 @@ pub use conformance::broken_promises;
 pub use content::{content_bytes, content_keys};
 pub use findings::Findings;
 pub use judged::{Border, Cuts, Judged, Settled};
-pub use memory::Memory;
+pub use memory::{FalsePositives, Memory};
 pub use operator::{Bound, Operator, Rule};
 pub use rows::{Analysis, Rows};
 pub use score::QualityModel;
@@ -63,5 +63,7 @@ pub use texts::Texts;
 
 #[cfg(test)]
 mod hostile_tests;
+#[cfg(test)]
+mod peer_tests;
 #[cfg(test)]
 mod twins_tests;

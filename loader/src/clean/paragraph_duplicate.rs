@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{Position, Result};
 use serde::Deserialize;
+use std::collections::VecDeque;
 use unicode_segmentation::UnicodeSegmentation;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -91,24 +92,19 @@ impl Matcher for ParagraphDuplicate {
         let n = self.options.n;
         let texts = rows.texts(self.column.index)?;
         let mut keys = Keys::default();
-        let (mut tokens, mut row_of_tokens) = (Vec::new(), String::new());
+        let mut window = Window::default();
         for row in 0..rows.len() {
             for paragraph in texts.get(row).filter(|_| rows.reaches(row)).into_iter().flat_map(|text| text.split('\n'))
             {
-                tokens.clear();
-                row_of_tokens.clear();
+                let (place, mut grams) = (keys.leave_open(), 0);
+                window.clear();
                 for token in paragraph.split_word_bounds().filter(|token| !token.trim().is_empty()) {
-                    tokens.push(row_of_tokens.len());
-                    row_of_tokens.push_str(token);
-                    // No token holds it, so that the borders between tokens count.
-                    row_of_tokens.push('\n');
+                    if let Some(gram) = window.push(token, n) {
+                        keys.push(gram);
+                        grams += 1;
+                    }
                 }
-                let ends = tokens.iter().copied().skip(n).chain([row_of_tokens.len()]);
-                let grams = (tokens.len() + 1).saturating_sub(n);
-                keys.push(grams as u64);
-                for (&start, end) in tokens.iter().zip(ends).take(grams) {
-                    keys.push(xxh3_64(&row_of_tokens.as_bytes()[start..end]));
-                }
+                keys.set(place, grams);
             }
             keys.end_row();
         }
@@ -137,6 +133,43 @@ impl Matcher for ParagraphDuplicate {
         let mut gone = numbers.iter().map(|&number| u32::from_le_bytes(number)).peekable();
         let kept = (0..).zip(text.split('\n')).filter(|(number, _)| gone.next_if_eq(number).is_none());
         kept.map(|(_, paragraph)| paragraph).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The latest tokens of a paragraph, one behind the other.
+#[derive(Default)]
+struct Window {
+    text: String,
+    /// Where the tokens begin of which the next n-gram may consist.
+    starts: VecDeque<usize>,
+}
+
+impl Window {
+    /// What was read is moved away once there is so much of it, in bytes.
+    const READ: usize = 64 << 10;
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.starts.clear();
+    }
+
+    /// One more token; the hash of the `n` latest ones, if there are as many.
+    fn push(&mut self, token: &str, n: usize) -> Option<u64> {
+        self.starts.push_back(self.text.len());
+        self.text.push_str(token);
+        // No token holds it, so that the borders between tokens count.
+        self.text.push('\n');
+        if self.starts.len() < n {
+            return None;
+        }
+        let start = self.starts.pop_front()?;
+        let gram = xxh3_64(&self.text.as_bytes()[start..]);
+        if start > Self::READ {
+            let read = self.starts.front().copied().unwrap_or(self.text.len());
+            self.text.drain(..read);
+            self.starts.iter_mut().for_each(|start| *start -= read);
+        }
+        Some(gram)
     }
 }
 

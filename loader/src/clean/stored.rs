@@ -14,7 +14,20 @@ use serde::{Deserialize, Serialize};
 /// The layout's version, first in the bytes.
 const VERSION: u8 = 1;
 
-#[derive(Serialize, Deserialize)]
+/// As [`Stored`], of what is borrowed: the keys of a block may be as large as its text.
+#[derive(Serialize)]
+struct Storing<'a> {
+    version: u8,
+    rows: u32,
+    #[serde(with = "serde_bytes")]
+    readable: &'a [u8],
+    found: &'a [Found],
+    passed: &'a [Vec<Flag>],
+    repaired: &'a [Vec<u32>],
+    scores: Vec<Vec<u32>>,
+}
+
+#[derive(Deserialize)]
 struct Stored {
     version: u8,
     rows: u32,
@@ -34,13 +47,14 @@ impl Judged {
     ///
     /// [`Error::State`] where they cannot be written down.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let stored = Stored {
+        let readable = Keep::from_fn(self.rows(), |row| self.readable[row as usize]);
+        let stored = Storing {
             version: VERSION,
             rows: self.rows(),
-            readable: Keep::from_fn(self.rows(), |row| self.readable[row as usize]).as_bytes().to_vec(),
-            found: self.found.clone(),
-            passed: self.passed.clone(),
-            repaired: self.repaired.clone(),
+            readable: readable.as_bytes(),
+            found: &self.found,
+            passed: &self.passed,
+            repaired: &self.repaired,
             scores: self.scores.iter().map(|score| score.iter().map(|value| value.to_bits()).collect()).collect(),
         };
         postcard::to_stdvec(&stored).map_err(|error| Error::State(format!("verdicts cannot be written down: {error}")))

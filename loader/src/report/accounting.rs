@@ -2,14 +2,14 @@
 
 use super::{
     Align, Table,
-    numbers::{count, percent},
+    numbers::{count, number, percent},
 };
 use crate::ledger::Account;
 
-/// The counts of a run, most frequent reason first, with shares of the rows read. `trained` counts presentations, the
-/// others each row once.
+/// The counts of a run, most frequent reason first, with shares of the rows read. `trained`, where anything could be,
+/// counts presentations, the others each row once.
 #[must_use]
-pub fn accounting(account: &Account, trained: u64) -> Table {
+pub fn accounting(account: &Account, trained: impl Into<Option<u64>>) -> Table {
     let mut table = Table::new([("", Align::Left), ("", Align::Right), ("", Align::Right)]);
     let mut line = |name: &str, rows: u64, share: String| table.row([name, &count(rows), &share]);
     let share = |rows| percent(rows, account.read);
@@ -26,8 +26,19 @@ pub fn accounting(account: &Account, trained: u64) -> Table {
     if account.held_out > 0 {
         line("held out", account.held_out, String::new());
     }
-    line("trained", trained, String::new());
+    if let Some(trained) = trained.into() {
+        line("trained", trained, String::new());
+    }
     table
+}
+
+/// A line for each filter that may take what is new for seen: its operator's name, and the chance.
+#[must_use]
+pub fn false_positives<'a>(estimates: impl IntoIterator<Item = (&'a str, f64)>) -> String {
+    let line = |(op, chance): (&str, f64)| {
+        format!("{op} takes {} % of what is new to it for seen, by its filter's fill\n", number(100.0 * chance))
+    };
+    estimates.into_iter().map(line).collect()
 }
 
 #[cfg(test)]

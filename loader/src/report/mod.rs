@@ -11,7 +11,7 @@ mod progress;
 mod table;
 mod text;
 
-pub use accounting::accounting;
+pub use accounting::{accounting, false_positives};
 pub use cells::sample_rows;
 pub use profile::{ColumnProfile, Distinct, Extreme, Lengths, Profile, TopValue};
 pub use progress::{Bars, Progress, ProgressMode, Unit};

@@ -6,7 +6,7 @@
 use super::{data, named::Named, open::operators, survey, sweep::sweep, verdict_cache::VerdictCache};
 use crate::{
     Error, Evidence, Hash, Plan, Position, Recipe, Result, Verdict,
-    clean::{Action, Cleaner, Judged, Operator, Settled, content_keys},
+    clean::{Action, Cleaner, FalsePositives, Judged, Operator, Settled, content_keys},
     ledger::Account,
     recipe::OnBad,
     source::{BadRow, Decoded},
@@ -34,12 +34,16 @@ const REPORT: &str = "_curated.json";
 const VERDICTS: &str = "_verdicts.jsonl";
 const CACHE: &str = "_verdict_cache";
 
+/// What the verdict cache may take, unless the user says otherwise.
+const CACHE_LIMIT: u64 = 4 << 30;
+
 /// A curation that is about to be run.
 pub struct Curation {
     recipe: Recipe,
     out: PathBuf,
     verdicts: Option<PathBuf>,
     cache: Option<PathBuf>,
+    cache_limit: u64,
     operators: Vec<(Box<dyn Operator>, Action)>,
 }
 
@@ -62,6 +66,8 @@ pub struct Curated {
     pub repaired: BTreeMap<String, u64>,
     /// What each rule did, with its border cases, in the recipe's order.
     pub rules: Vec<RuleReport>,
+    /// How often operators that remember in filters take something for seen that was not, at the end.
+    pub false_positives: Vec<FalsePositives>,
     /// Blocks that were judged in this run.
     pub judged_blocks: u64,
     /// Blocks whose verdicts were known.
@@ -91,7 +97,8 @@ impl Curation {
     /// The cleaning of `recipe`, into the folder `out`.
     #[must_use]
     pub fn new(recipe: Recipe, out: impl Into<PathBuf>) -> Self {
-        Self { recipe, out: out.into(), verdicts: None, cache: None, operators: Vec::new() }
+        let (out, operators) = (out.into(), Vec::new());
+        Self { recipe, out, verdicts: None, cache: None, cache_limit: CACHE_LIMIT, operators }
     }
 
     /// Writes verdicts to this file instead of `_verdicts.jsonl` in the folder.
@@ -105,6 +112,14 @@ impl Curation {
     #[must_use]
     pub fn cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache = Some(folder.into());
+        self
+    }
+
+    /// Keeps the folder of verdicts within so many bytes (4 GiB without a word): after the run, what was used longest ago is
+    /// thrown away.
+    #[must_use]
+    pub const fn cache_limit(mut self, bytes: u64) -> Self {
+        self.cache_limit = bytes;
         self
     }
 
@@ -144,10 +159,13 @@ impl Curation {
         survey::fit(&mut cleaner, source.as_ref(), recipe.seed, threads, budget, recipe.stream.on_bad_block, None)?;
         let cache = self.cache.unwrap_or_else(|| self.out.join(CACHE));
         let cache = VerdictCache::open(&cache, &cleaner, &plan.schema)?;
+        let mut memory = cleaner.memory();
+        // A curation has no state to go back to.
+        memory.forget_before(u32::MAX);
         let mut writer = Writer {
             plan,
             cleaner: &cleaner,
-            memory: cleaner.memory(),
+            memory,
             parts,
             lines,
             rules: Rules::default(),
@@ -160,6 +178,7 @@ impl Curation {
                 weighed: BTreeMap::new(),
                 repaired: BTreeMap::new(),
                 rules: Vec::new(),
+                false_positives: Vec::new(),
                 judged_blocks: 0,
                 reused_blocks: 0,
                 faults: Vec::new(),
@@ -182,7 +201,9 @@ impl Curation {
                 Ok(())
             },
         )?;
-        writer.finish(&self.out)
+        let curated = writer.finish(&self.out)?;
+        cache.keep_within(self.cache_limit);
+        Ok(curated)
     }
 }
 
@@ -259,8 +280,6 @@ impl Writer<'_> {
             return Err(Error::data(place, what));
         }
         let settled = self.cleaner.settle(block, &found.judged, &mut self.memory);
-        // Nothing goes back behind this block.
-        self.memory.forget_before(self.memory.visits());
         let verdicts = found.judged.verdicts(&settled);
         self.write_lines(shard_name, block, &found, &verdicts)?;
         let kept = self.kept(&found, &settled)?;
@@ -339,8 +358,8 @@ impl Writer<'_> {
 
     fn finish(mut self, out: &Path) -> Result<Curated> {
         self.lines.finish()?;
-        let order: Vec<String> = self.judged.into_iter().map(|(op, _)| op).collect();
-        self.curated.rules = self.rules.finish(&order);
+        self.curated.rules = self.rules.finish(&self.cleaner.rules());
+        self.curated.false_positives = self.memory.false_positives();
         self.curated.files = self.parts.finish()?;
         let report = serde_json::to_vec_pretty(&self.curated)
             .map_err(|error| Error::State(format!("the report cannot be written down: {error}")))?;

@@ -61,6 +61,7 @@ pub use transform::{BadSample, Samples, Transform, Transformed};
 
 use crate::{
     Error, Hash, Place, Plan, Position, Recipe, Report, Result,
+    clean::FalsePositives,
     ledger::{Account, Record},
     recipe::OnBad,
     source::CacheCounts,
@@ -220,6 +221,13 @@ impl Stream {
         }
     }
 
+    /// How often operators that remember in filters take something for seen that was not, as things stand; the filters are
+    /// as far as the stream has read, which is ahead of the batches handed over.
+    #[must_use]
+    pub fn false_positives(&self) -> Vec<FalsePositives> {
+        lock(&self.shared.visits).memory.false_positives()
+    }
+
     /// The trajectories, with every report that has come in so far for batches up to the first that is missing.
     ///
     /// What is seen here is newer than what the stream's own draws see; it changes nothing.
@@ -350,8 +358,10 @@ impl Stream {
             self.registered += 1;
         }
         if self.mark.as_ref().is_none_or(|last| !Arc::ptr_eq(&last.opening, &mark.opening)) {
-            // No later state can ask for what entered the values before this window was opened.
+            // No later state can ask for what entered the values before this window was opened, nor for what was
+            // remembered before.
             lock(&self.shared.recent).retain(|report| report.batch >= mark.opening.applied);
+            lock(&self.shared.visits).release(mark.opening.visits);
         }
         self.shared.handed_batches.store(mark.next_batch, Ordering::Release);
         self.mark = Some(mark);

@@ -90,6 +90,14 @@ impl Visits {
         sum
     }
 
+    /// No state that names fewer than the first `length` visits will be asked for any more.
+    pub(super) fn release(&mut self, length: usize) {
+        if let Some(last) = self.prefix(length).last() {
+            let remembered = last.remembered;
+            self.memory.forget_before(remembered);
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.list.len()
     }

@@ -327,3 +327,78 @@ fn operators_read_the_datasets_that_they_name_from_the_recipes_folder() {
     assert_eq!(curated.status, 2, "{curated:?}");
     assert!(curated.err.contains("nowhere.jsonl"), "{}", curated.err);
 }
+
+#[test]
+fn filters_say_how_often_they_err_and_rules_come_as_they_are_applied() {
+    let folder = tempfile::tempdir().unwrap();
+    let word = |number: usize| -> String {
+        (0..4).map(|place| char::from(b'a' + ((number >> (4 * place)) % 16) as u8)).collect()
+    };
+    let rows = (0..400).map(|row| {
+        let text: Vec<String> = (0..30).map(|at| word((31 * row + at) * 7919)).collect();
+        format!("{{\"text\":\"{}\"}}\n", text.join(" "))
+    });
+    fs::write(folder.path().join("a.jsonl"), rows.collect::<String>()).unwrap();
+    let recipe = folder.path().join("r.toml");
+    let clean = "[[clean]]\nop = 'gopher_quality'\ncolumn = 'text'\naction = 'annotate'\n[[clean]]\nop = \
+                 'near_duplicate'\ncolumn = 'text'\nindex = 'bloom'\nmemory = '16KiB'\n[[clean]]\nop = \
+                 'paragraph_duplicate'\ncolumn = 'text'\nmemory = '64KiB'";
+    fs::write(&recipe, format!("[dataset]\nurl = '{}/a.jsonl'\n{clean}", folder.path().display())).unwrap();
+    let (recipe, out) = (recipe.display().to_string(), folder.path().join("out").display().to_string());
+    let said =
+        |ran: &Ran| ran.out.contains("near_duplicate takes 0.") && ran.out.contains("paragraph_duplicate takes ");
+    let curated = arable(ARABLE, ["curate", &recipe, "--out", &out]);
+    assert!(said(&curated), "{}", curated.out);
+    let streamed = arable(ARABLE, ["stream", &recipe]);
+    assert!(said(&streamed), "{}", streamed.out);
+    let curated = arable(ARABLE, ["curate", &recipe, "--out", &out, "--json"]);
+    let streamed = arable(ARABLE, ["stream", &recipe, "--json"]);
+    for ran in [&curated, &streamed] {
+        assert_eq!(ran.status, 0, "{ran:?}");
+        let estimates = ran.json()["false_positives"].clone();
+        for (at, (op, most)) in [("near_duplicate", 0.0012), ("paragraph_duplicate", 0.01)].into_iter().enumerate() {
+            let chance = estimates[at]["chance"].as_f64().unwrap();
+            assert!(estimates[at]["op"] == op && chance > 0.0 && chance < most, "{estimates}");
+        }
+    }
+    let rules = curated.json()["rules"].clone();
+    let reasons: Vec<&str> = rules.as_array().unwrap().iter().filter_map(|rule| rule["reason"].as_str()).collect();
+    let applied = [
+        "gopher_short_doc",
+        "gopher_long_doc",
+        "gopher_below_avg_threshold",
+        "gopher_above_avg_threshold",
+        "gopher_too_many_hashes",
+        "gopher_too_many_ellipsis",
+        "gopher_too_many_bullets",
+        "gopher_too_many_end_ellipsis",
+        "gopher_below_alpha_threshold",
+        "gopher_enough_stop_words",
+        "near_duplicate",
+    ];
+    let order: Vec<_> = reasons.iter().map(|reason| applied.iter().position(|other| other == reason)).collect();
+    assert!(reasons.len() > 5 && order.is_sorted() && order.iter().all(Option::is_some), "{reasons:?}");
+}
+
+#[test]
+fn the_verdict_cache_keeps_within_its_limit() {
+    let data = Data::new(Format::Parquet, 3, 250, 40);
+    let out = data.folder.path().join("out");
+    let bytes = || -> u64 {
+        let folders = fs::read_dir(out.join("_verdict_cache")).unwrap().flatten();
+        let files = folders.flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten());
+        files.map(|file| file.metadata().unwrap().len()).sum()
+    };
+    let first = curate(&data, &out, CLEAN, &[]).json();
+    let (all, blocks) = (bytes(), first["judged_blocks"].as_u64().unwrap());
+    let limit = (all / 2).to_string();
+    let again = curate(&data, &out, CLEAN, &["--cache-limit", &limit]).json();
+    assert_eq!(again["reused_blocks"].as_u64(), Some(blocks), "it is brought within its limit after the run");
+    assert!(bytes() <= all / 2 && bytes() > all / 4, "{} of {all}", bytes());
+    let third = curate(&data, &out, CLEAN, &["--cache-limit", "0"]).json();
+    let reused = third["reused_blocks"].as_u64().unwrap();
+    assert!(reused > 0 && reused < blocks, "{reused} of {blocks}");
+    assert_eq!((third["rows"].clone(), bytes()), (first["rows"].clone(), 0));
+    let ran = curate(&data, &out, CLEAN, &["--cache-limit", "much"]);
+    assert!(ran.status == 2 && ran.err.contains("much"), "{ran:?}");
+}

@@ -19,7 +19,7 @@ fn data() -> Option<PathBuf> {
 }
 
 /// Table, operator, and the precision and recall that it reaches, rounded down.
-const CELLS: [(&str, &str, f64, f64); 14] = [
+const CELLS: [(&str, &str, f64, f64); 18] = [
     ("hospital", "category", 0.84, 0.78),
     ("hospital", "dependency", 0.68, 0.77),
     ("hospital", "schema", 1.0, 0.31),
@@ -33,7 +33,11 @@ const CELLS: [(&str, &str, f64, f64); 14] = [
     ("beers", "dependency", 0.99, 0.02),
     ("beers", "outlier", 0.89, 0.03),
     ("beers", "all", 0.96, 0.99),
-    ("rayyan", "all", 0.03, 0.08),
+    ("rayyan", "missing", 0.45, 0.07),
+    ("rayyan", "schema", 0.95, 0.86),
+    ("rayyan", "schema:ambiguous_date", 0.94, 0.76),
+    ("rayyan", "schema:broken_text", 1.0, 0.10),
+    ("rayyan", "all", 0.76, 0.94),
 ];
 
 #[test]
@@ -57,7 +61,7 @@ fn wrong_cells_of_real_tables_are_found() {
 fn main_text_is_kept_and_the_rest_dropped() {
     let Some(folder) = data() else { return };
     let pages = main_text(&folder.join("webpages/pages.parquet"));
-    assert!(pages.recall() >= 0.90 && pages.dropped_share() >= 0.88, "{pages:?}");
+    assert!(pages.recall() >= 0.915 && pages.dropped_share() >= 0.885 && pages.f1() >= 0.90, "{pages:?}");
 }
 
 #[test]
@@ -67,17 +71,19 @@ fn reviews_that_praise_are_told_from_those_that_do_not() {
     assert!(auroc >= 0.93, "{auroc}");
 }
 
-/// Versions of one document share most of their shingles, and all pairs the same hash functions; so what is found may
-/// lie farther from what is predicted than independent pairs would.
+/// Versions of one document share most of their shingles, so that pairs are far from independent; what varies from seed
+/// to seed says how far a mean may lie from what is predicted.
 #[test]
 fn near_duplicates_are_found_as_the_parameters_predict() {
+    const SEEDS: usize = 8;
     let Some(folder) = data() else { return };
-    let pairs = near_duplicates(&folder.join("terms/terms.jsonl.zst"), 8, 40_000);
+    let pairs = near_duplicates(&folder.join("terms/terms.jsonl.zst"), 8, 40_000, SEEDS);
     for stretch in &pairs.stretches {
-        let apart = (stretch.found as f64 - stretch.expected).abs();
-        assert!(apart <= 5.0 * stretch.variance.sqrt() + 1.0, "{stretch:?}");
+        let apart = (stretch.mean() - stretch.expected).abs();
+        assert!(apart <= 5.0 * stretch.sd() / (SEEDS as f64).sqrt() + 1.0, "{stretch:?}");
     }
-    assert!(pairs.alike.0 > 100, "{pairs:?}");
-    assert!(pairs.recall() >= pairs.expected_recall() - 0.03, "{pairs:?}");
-    assert!(pairs.precision() >= pairs.expected_precision() - 0.05, "{pairs:?}");
+    assert!(pairs.alike() >= 300.0, "{pairs:?}");
+    let ((recall, recall_predicted), (precision, precision_predicted)) = (pairs.recall(), pairs.precision());
+    assert!(recall >= recall_predicted - 0.005, "{recall}, {recall_predicted} predicted");
+    assert!(precision >= precision_predicted - 0.03, "{precision}, {precision_predicted} predicted");
 }

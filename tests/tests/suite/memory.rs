@@ -103,3 +103,33 @@ fn resident_memory_stays_under_the_budget_and_the_stated_constant_for_every_form
         }
     }
 }
+
+/// A filter's own bits, and what it takes to wind them back to where the user stands, however far the stream has come.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_index_that_forgets_keeps_to_its_memory_over_many_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = 7_u64;
+    let mut lines = String::new();
+    for _ in 0..150_000 {
+        lines.push_str("{\"text\":\"");
+        for _ in 0..9 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            lines.extend((0..6).map(|place| char::from(b'a' + ((state >> (20 + 5 * place)) % 26) as u8)));
+            lines.push(' ');
+        }
+        lines.push_str("\"}\n");
+    }
+    std::fs::write(folder.path().join("a.jsonl"), lines).unwrap();
+    let recipe = folder.path().join("arable.toml");
+    let clean = "[[clean]]\nop = 'near_duplicate'\ncolumn = 'text'\nindex = 'bloom'\nmemory = '6MB'";
+    let stream = "[stream]\nmemory = '48MiB'\nthreads = 2\nwindow = 2\n[batch]\nsize = 256";
+    let url = folder.path().join("a.jsonl");
+    std::fs::write(&recipe, format!("[dataset]\nurl = '{}'\n{clean}\n{stream}", url.display())).unwrap();
+    let ran = arable(ARABLE, ["stream", recipe.to_str().unwrap(), "--json", "--quiet"]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let (kept, peak) = (ran.json()["rows"]["kept"].as_u64().unwrap(), ran.json()["peak_memory"].as_u64().unwrap());
+    eprintln!("{kept} of 150,000 kept, peak {} MiB", peak / MIB);
+    assert!(kept > 149_500, "{kept}");
+    assert!(peak <= 48 * MIB + BESIDE, "{peak} bytes at the peak");
+}

@@ -3,7 +3,7 @@
 
 use crate::{ACTING, ARABLE, DENOISE, POLICIES, UNIFORM, datasets};
 use arable_loader::{Recipe, Stream, ledger, stream::State};
-use arable_tests::{CLEAN, Data, Format, Line, arable, arable_command, train};
+use arable_tests::{CLEAN, Data, Format, Line, Row, arable, arable_command, train};
 use std::{path::Path, process::Stdio};
 
 fn rest(policy: &str) -> String {
@@ -79,6 +79,51 @@ fn a_checkpoint_of_a_resumed_run_resumes_too() {
             stream = resumed(&data, policy, stream.state().unwrap(), 2);
         }
         assert_eq!(lines, expected, "{policy}");
+    }
+}
+
+#[test]
+fn indexes_that_forget_are_in_every_state_as_they_were() {
+    // Every third row has the words of an earlier one; numbers would be made alike.
+    let words = |id: i64| -> String {
+        let word = |number: i64| (0..4).map(move |place| char::from(b'a' + ((number >> (4 * place)) % 16) as u8));
+        (0..9).flat_map(|at| word((9 * id + at) * 7919).chain([' '])).collect()
+    };
+    let row = |id: i64| Row {
+        id,
+        text: words(if id % 3 == 2 { id / 2 } else { id }),
+        label: Some(id % 4),
+        score: 0.0,
+        tags: Vec::new(),
+    };
+    let data = Data::of(Format::Parquet, (0..750).map(row).collect(), 250, 40);
+    for index in ["exact", "bloom"] {
+        // So little memory that half of what is remembered is forgotten several times.
+        let rest = format!(
+            "[[clean]]\nop = 'near_duplicate'\ncolumn = 'text'\nbands = 3\nhashes_per_band = 4\n\
+             index = '{index}'\nmemory = '3KiB'\nfalse_positive = 0.01\n[stream]\nwindow = 3\n[batch]\nsize = 16"
+        );
+        let recipe = || Recipe::from_toml_file(data.recipe("seed = 5\nepochs = 2", &rest)).unwrap();
+        let mut stream = recipe().open().unwrap();
+        let (mut states, mut lines) = (vec![stream.state().unwrap()], Vec::new());
+        loop {
+            let line = train(&mut stream, 1);
+            if line.is_empty() {
+                break;
+            }
+            lines.extend(line);
+            states.push(stream.state().unwrap());
+        }
+        let dropped = stream.account().dropped();
+        assert!(dropped > 20 && dropped < 260 && lines.len() > 40, "{dropped}, in {} batches", lines.len());
+        for (batch, state) in states.iter().enumerate() {
+            let state = State::from_bytes(&state.to_bytes().unwrap()).unwrap();
+            let mut again = Stream::builder(recipe()).resume(state).open().unwrap();
+            let next = train(&mut again, 6);
+            let end = (batch + next.len()).min(lines.len());
+            assert_eq!(next, lines[batch..end], "{index}: from {batch}");
+            assert!(again.state().unwrap() == states[end], "{index}: the state after {end}, from {batch}");
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 use super::{Output, allocator};
 use arable_loader::{
     Error, Recipe, Result,
+    recipe::ByteSize,
     report::{
-        Align, Progress, Table, accounting,
+        Align, Progress, Table, accounting, false_positives,
         numbers::{count, duration},
     },
     stream::{Curated, Curation, RuleReport},
@@ -25,6 +26,9 @@ pub(crate) struct Curate {
     /// Keep verdicts for later runs in this folder, in place of DIR/_verdict_cache.
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// The most bytes that this folder keeps; what was used longest ago is thrown away.
+    #[arg(long, value_name = "SIZE", default_value = "4GiB")]
+    cache_limit: ByteSize,
     /// Threads that read and clean, in place of the recipe's. Never changes what is written.
     #[arg(long, value_name = "N")]
     threads: Option<u32>,
@@ -59,7 +63,7 @@ impl Curate {
         if let Some(threads) = self.threads {
             recipe = recipe.threads(threads);
         }
-        let mut curation = Curation::new(recipe, self.out);
+        let mut curation = Curation::new(recipe, self.out).cache_limit(self.cache_limit.0);
         if let Some(verdicts) = self.verdicts {
             curation = curation.verdicts(verdicts);
         }
@@ -79,7 +83,7 @@ impl Curate {
 }
 
 fn summary(curated: &Curated) -> String {
-    let mut text = accounting(&curated.rows, 0).to_string();
+    let mut text = accounting(&curated.rows, None).to_string();
     for (what, counts) in
         [("annotated", &curated.annotated), ("weighed down", &curated.weighed), ("repaired by", &curated.repaired)]
     {
@@ -87,6 +91,7 @@ fn summary(curated: &Curated) -> String {
             text += &format!("{what} {name}: {}\n", count(*rows));
         }
     }
+    text += &false_positives(curated.false_positives.iter().map(|estimate| (estimate.op.as_str(), estimate.chance)));
     text += &format!(
         "\n{} blocks judged, {} known from an earlier run\n{} files, verdicts in {}\n",
         count(curated.judged_blocks),

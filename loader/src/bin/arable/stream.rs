@@ -6,7 +6,7 @@ use arable_loader::{
     clean::content_keys,
     ledger::FeedbackLog,
     report::{
-        Align, Progress, Table, accounting,
+        Align, Progress, Table, accounting, false_positives,
         numbers::{byte_rate, bytes, count, duration, percent, rate},
     },
     stream::State,
@@ -261,12 +261,15 @@ fn summary(stream: &Stream, seconds: f64, batches: u64, rows: u64, first_batch: 
         "cache": stream.cache_counts().map(|cache| serde_json::json!({
             "hits": cache.hits, "misses": cache.misses, "hit_bytes": cache.hit_bytes,
         })),
+        "false_positives": stream.false_positives(),
         "faults": stream.faults(),
         "ledger": stream.ledger(),
         "domains": stream.domains(),
         "length": stream.length(),
     });
     let mut text = accounting(&account, rows).to_string();
+    let estimates = stream.false_positives();
+    text += &false_positives(estimates.iter().map(|estimate| (estimate.op.as_str(), estimate.chance)));
     text += &domains(stream);
     text += &format!(
         "\n{} batches in {}: {}, {} read ({})\n",

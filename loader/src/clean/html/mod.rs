@@ -1,12 +1,13 @@
 //! `html`: the main text of a raw page, in its place.
 //!
 //! Extraction is dom_smoothie's, a port of Mozilla's Readability, without captions and without what pages name as beside
-//! the matter. Its time grows with the square of a page's nesting, so a page that is nested too deeply, or is too large,
-//! is refused before it is parsed.
+//! the matter. Where that leaves hardly a text, the page's paragraphs are taken instead. Its time grows with the square of
+//! a page's nesting, so a page that is nested too deeply, or is too large, is refused before it is parsed.
 
 mod charset;
 mod long_texts;
 mod nesting;
+mod paragraphs;
 
 use super::{
     Findings, Operator, Rows, Rule,
@@ -80,7 +81,7 @@ impl Operator for Html {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn options(&self) -> String {
@@ -191,18 +192,25 @@ const LEFT: f64 = 0.7;
 fn extract(page: &str) -> Option<String> {
     // The parser is a third party's: where it panics, there is no text.
     catch_unwind(AssertUnwindSafe(|| {
-        let document = Document::from(&*long_texts::broken_up(page));
-        document.select(CAPTIONS).remove();
-        let config = Config { keep_classes: true, text_mode: TextMode::Formatted, ..Config::default() };
-        let article = Readability::with_document(document, None, Some(config)).ok()?.parse().ok()?;
-        let content = Document::fragment(article.content);
-        let letters = || content.root().text().chars().filter(|character| !character.is_whitespace()).count() as f64;
-        let whole = letters();
-        content.select(BESIDE_THE_MATTER).remove();
-        let text = if letters() < LEFT * whole { article.text_content } else { content.formatted_text() };
-        Some(text.trim().to_owned())
+        let page = &*long_texts::broken_up(page);
+        let text = paragraphs::or_paragraphs(article(page).unwrap_or_default(), page);
+        (!text.is_empty()).then_some(text)
     }))
     .ok()?
+}
+
+/// What Readability chooses of `page`.
+fn article(page: &str) -> Option<String> {
+    let document = Document::from(page);
+    document.select(CAPTIONS).remove();
+    let config = Config { keep_classes: true, text_mode: TextMode::Formatted, ..Config::default() };
+    let article = Readability::with_document(document, None, Some(config)).ok()?.parse().ok()?;
+    let content = Document::fragment(article.content);
+    let letters = || content.root().text().chars().filter(|character| !character.is_whitespace()).count() as f64;
+    let whole = letters();
+    content.select(BESIDE_THE_MATTER).remove();
+    let text = if letters() < LEFT * whole { article.text_content } else { content.formatted_text() };
+    Some(text.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use super::{charset::decode, extract};
+use super::{charset::decode, extract, paragraphs::or_paragraphs};
 use crate::clean::{Cleaner, spec::specs};
 use arrow::array::{Array as _, ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray};
 use proptest::prelude::*;
@@ -34,6 +34,24 @@ fn the_main_text_stands_in_the_pages_place() {
     assert!(texts.value(0).starts_with("This is what the page is about"));
     assert!(!texts.value(0).contains("Imprint") && !texts.value(0).contains("rights"));
     assert!(texts.is_null(1));
+}
+
+#[test]
+fn a_text_that_is_spread_over_a_page_is_found_and_what_stands_beside_it_is_not() {
+    let sentence = "A part of what the page is about, told here in one whole sentence, and no more. ";
+    let parts: String = (0..12)
+        .map(|part| format!("<section><div class=row><div><p>{part}: {sentence}</p></div></div></section>"))
+        .collect();
+    let links = "<p><a href=/x>Read of something that has nothing to do with it, at length</a></p>".repeat(5);
+    let beside = "<div class=newsletter><p>Subscribe to our letters, which come every week, to everyone.</p></div>";
+    let page = page(&format!("<nav><p>{sentence}</p></nav>{links}{parts}{beside}"));
+    let text = or_paragraphs(format!("3: {sentence}"), &page);
+    assert_eq!(text.lines().count(), 12, "{text}");
+    assert!((0..12).all(|part| text.contains(&format!("{part}: A part of what"))), "{text}");
+    for enough in ["x".repeat(1500), parts.clone()] {
+        assert_eq!(or_paragraphs(enough.clone(), &page), enough, "what is long, or most of the page, stays");
+    }
+    assert_eq!(or_paragraphs(String::new(), "<p>Log in.</p>"), "", "a word or two are no text");
 }
 
 #[test]

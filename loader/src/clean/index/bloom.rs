@@ -1,9 +1,9 @@
 //! A Bloom filter (Bloom 1970) that can be wound back: which keys were seen, without their being kept.
 //!
-//! Bits have no age. So that a filter as it was at an earlier visit can still be written down, the positions of bits
-//! set lately are kept in a journal until nobody can ask for what was before them.
+//! Bits have no age. So that a filter as it was at an earlier visit can still be written down, the places of bits set
+//! lately are kept in a journal until nobody can ask for what was before them.
 
-use std::collections::VecDeque;
+use super::journal::Journal;
 
 /// The key's bits are found by double hashing (Kirsch and Mitzenmacher 2006).
 #[derive(Clone, Debug)]
@@ -13,20 +13,8 @@ pub(in crate::clean) struct Bloom {
     ones: u64,
     /// How many keys were new to it.
     keys: u64,
-    /// What changed in visits that may have to be undone.
-    visits: VecDeque<Change>,
-    /// The bits that they set, in order.
-    set: VecDeque<u64>,
-}
-
-/// What one visit changed.
-#[derive(Clone, Copy, Debug)]
-struct Change {
-    visit: u32,
-    /// Its first bit in the journal.
-    start: usize,
-    /// How many keys there were before it.
-    keys: u64,
+    /// The bits that were set in visits that may have to be undone.
+    journal: Journal,
 }
 
 /// The bits that a filter takes for each key so that it errs with a chance of `false_positive` when it is full.
@@ -66,10 +54,7 @@ impl Bloom {
             let (word, bit) = (&mut self.words[(place / 64) as usize], 1 << (place % 64));
             if *word & bit == 0 {
                 *word |= bit;
-                if self.visits.back().is_none_or(|last| last.visit != visit) {
-                    self.visits.push_back(Change { visit, start: self.set.len(), keys: self.keys });
-                }
-                self.set.push_back(place);
+                self.journal.set(visit, self.keys, place);
                 self.ones += 1;
                 seen = false;
             }
@@ -78,31 +63,25 @@ impl Bloom {
         seen
     }
 
-    /// Gives up what is needed to wind back to before `visit`.
+    /// Gives up what is needed to wind back to before `visit`, of later insertions too.
     pub(in crate::clean) fn release(&mut self, visit: u32) {
-        let mut released = 0;
-        while self.visits.front().is_some_and(|first| first.visit < visit) {
-            self.visits.pop_front();
-            released = self.visits.front().map_or(self.set.len(), |next| next.start);
-        }
-        self.set.drain(..released);
-        self.visits.iter_mut().for_each(|change| change.start -= released);
+        self.journal.release(visit);
     }
 
     /// The bits as they were before `visit`, unless that was released, and how many keys there were.
     pub(in crate::clean) fn before(&self, visit: u32) -> (Vec<u64>, u64) {
         let mut words = self.words.clone();
-        let Some(first) = self.visits.iter().find(|change| change.visit >= visit) else { return (words, self.keys) };
-        for place in self.set.range(first.start..) {
-            words[(place / 64) as usize] &= !(1 << (place % 64));
-        }
-        (words, first.keys)
+        let Some(keys) = self.journal.keys_before(visit) else { return (words, self.keys) };
+        self.journal.since(visit, |place| words[(place / 64) as usize] &= !(1 << (place % 64)));
+        (words, keys)
     }
 
-    /// The filter with these bits, at least 64 of them, `hashes` of them a key, and so many keys.
-    pub(in crate::clean) fn from_words(words: Vec<u64>, hashes: u32, keys: u64) -> Self {
+    /// The filter with these bits, at least 64 of them, `hashes` of them a key, and so many keys, in which nothing from
+    /// before the visit `released` is ever to be undone.
+    pub(in crate::clean) fn from_words(words: Vec<u64>, hashes: u32, keys: u64, released: u32) -> Self {
         let ones = words.iter().map(|word| u64::from(word.count_ones())).sum();
-        Self { words, hashes, ones, keys, visits: VecDeque::new(), set: VecDeque::new() }
+        let journal = Journal::new(64 * words.len() as u64, released);
+        Self { words, hashes, ones, keys, journal }
     }
 
     /// How many keys were new to it when they came.
@@ -118,7 +97,7 @@ impl Bloom {
 
     /// The heap that it takes, in bytes.
     pub(in crate::clean) fn bytes_in_memory(&self) -> usize {
-        8 * (self.words.capacity() + self.set.capacity()) + size_of::<Change>() * self.visits.capacity()
+        8 * self.words.capacity() + self.journal.bytes_in_memory()
     }
 }
 
@@ -135,7 +114,7 @@ mod tests {
     fn a_full_filter_errs_as_often_as_it_says() {
         for (wanted, keys) in [(0.05, 20_000_u64), (0.001, 20_000)] {
             let words = (bits_per_key(wanted) * keys as f64 / 64.0).ceil() as usize;
-            let mut filter = Bloom::from_words(vec![0; words], best_hashes(wanted), 0);
+            let mut filter = Bloom::from_words(vec![0; words], best_hashes(wanted), 0, 0);
             for number in 0..keys {
                 filter.insert(key(number), 0);
             }
@@ -158,7 +137,7 @@ mod tests {
             visits in prop::collection::vec(prop::collection::vec(any::<u64>(), 0..20), 1..8),
             released in 0..8_u32,
         ) {
-            let mut filter = Bloom::from_words(vec![0; 8], 7, 0);
+            let mut filter = Bloom::from_words(vec![0; 8], 7, 0, 0);
             let mut then = Vec::new();
             for (visit, keys) in (0..).zip(&visits) {
                 then.push(filter.before(visit));
@@ -166,14 +145,37 @@ mod tests {
                     filter.insert(key, visit);
                 }
             }
+            prop_assert_eq!(filter.before(0), (vec![0; 8], 0));
             filter.release(released);
             for (visit, then) in (0..).zip(&then).filter(|&(visit, _)| visit >= released) {
                 prop_assert_eq!(&filter.before(visit), then);
             }
             let (words, keys) = filter.before(u32::MAX);
-            let again = Bloom::from_words(words, filter.hashes, keys);
+            let again = Bloom::from_words(words, filter.hashes, keys, 0);
             prop_assert!(visits.iter().flatten().all(|&key| again.contains(key)));
             prop_assert_eq!(again.false_positive(), filter.false_positive());
         }
+    }
+
+    #[test]
+    fn what_winding_back_takes_is_little_and_nothing_where_nobody_will_ask() {
+        const KEYS: u64 = 400_000;
+        let words = (bits_per_key(0.001) * KEYS as f64 / 64.0).ceil() as usize;
+        let [mut kept, mut released] =
+            [0, 10].map(|from| Bloom::from_words(vec![0; words], best_hashes(0.001), 0, from));
+        let (mut then, mut set) = (Vec::new(), 0);
+        for number in 0..KEYS {
+            let visit = (number / 100_000) as u32;
+            if number == 200_000 {
+                (then, set) = (kept.words.clone(), kept.ones);
+            }
+            assert_eq!(kept.insert(key(number), visit), released.insert(key(number), visit));
+        }
+        assert_eq!(kept.words, released.words);
+        assert_eq!(kept.before(2).0, then);
+        assert_eq!(released.bytes_in_memory(), 8 * words);
+        kept.release(2);
+        let each = (kept.bytes_in_memory() - 8 * words) as f64 / (kept.ones - set) as f64;
+        assert!(each < 2.6, "{each} bytes a bit");
     }
 }

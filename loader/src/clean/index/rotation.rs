@@ -34,8 +34,8 @@ impl Generations {
         self.keys
     }
 
-    fn empty(&self) -> Bloom {
-        Bloom::from_words(vec![0; self.bytes / 8], self.hashes(), 0)
+    fn empty(&self, released: u32) -> Bloom {
+        Bloom::from_words(vec![0; self.bytes / 8], self.hashes(), 0, released)
     }
 
     /// How many bits a key has: so many that a full generation errs least often.
@@ -50,11 +50,13 @@ pub(in crate::clean) struct RotatingBloom {
     made: Generations,
     /// Oldest first, each with the visit in which it began. The last two are asked.
     generations: VecDeque<(u32, Bloom)>,
+    /// No state before this visit will be asked for.
+    released: u32,
 }
 
 impl RotatingBloom {
     pub(in crate::clean) fn new(made: Generations) -> Self {
-        Self { made, generations: VecDeque::from([(0, made.empty())]) }
+        Self { made, generations: VecDeque::from([(0, made.empty(0))]), released: 0 }
     }
 
     fn asked(&self) -> impl Iterator<Item = &Bloom> {
@@ -69,15 +71,20 @@ impl RotatingBloom {
     /// Sees `key` at `visit`, which is not before that of any earlier call.
     pub(in crate::clean) fn insert(&mut self, key: u64, visit: u32) {
         if self.generations.back().is_none_or(|(_, newest)| newest.keys() >= self.made.keys) {
-            self.generations.push_back((visit, self.made.empty()));
+            // What no state will name makes room before room is taken.
+            while visit < self.released && self.generations.len() > 1 {
+                self.generations.pop_front();
+            }
+            self.generations.push_back((visit, self.made.empty(self.released)));
         }
         if let Some((_, newest)) = self.generations.back_mut() {
             newest.insert(key, visit);
         }
     }
 
-    /// Gives up what is needed for states before `visits` visits.
+    /// Gives up what is needed for states before `visits` visits, of later insertions too.
     pub(in crate::clean) fn forget_before(&mut self, visits: u32) {
+        self.released = self.released.max(visits);
         while self.generations.get(2).is_some_and(|&(began, _)| began < visits) {
             self.generations.pop_front();
         }
@@ -116,9 +123,9 @@ impl RotatingBloom {
             for _ in 0..made.bytes / 8 {
                 words.push(u64::from_le_bytes(take(bytes)?));
             }
-            generations.push_back((began, Bloom::from_words(words, made.hashes(), keys)));
+            generations.push_back((began, Bloom::from_words(words, made.hashes(), keys, 0)));
         }
-        generations.iter().is_sorted_by_key(|(began, _)| began).then_some(Self { made, generations })
+        generations.iter().is_sorted_by_key(|(began, _)| began).then_some(Self { made, generations, released: 0 })
     }
 
     /// The chance, as things stand, that a key never seen seems to have been.

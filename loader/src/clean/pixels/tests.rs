@@ -43,3 +43,23 @@ fn a_header_is_read_without_its_pixels() {
     assert_eq!(dimensions(&wide[..20]), None);
     assert_eq!(dimensions(b"GIF89a"), None);
 }
+
+/// cleanvision's own test of brightness.
+#[test]
+fn plain_colours_are_as_bright_as_cleanvision_says() {
+    for (colour, expected) in [
+        ([0, 0, 0], 0.0),
+        ([255, 255, 255], 1.0),
+        ([255, 0, 0], 0.49092),
+        ([0, 255, 0], 0.83126),
+        ([0, 0, 255], 0.26077),
+    ] {
+        let mut png = std::io::Cursor::new(Vec::new());
+        let plain = image::RgbImage::from_pixel(200, 200, image::Rgb(colour));
+        plain.write_to(&mut png, image::ImageFormat::Png).expect("memory");
+        let found = measures(png.get_ref());
+        for brightness in [found.brightness_5, found.brightness_99] {
+            assert!((brightness - expected).abs() < 1e-5, "{colour:?}: {brightness}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use super::{
     },
     each_text,
     ngrams::each_ngram,
-    text_column,
+    score_name, text_column,
 };
 use crate::{Error, Hash, Result};
 use serde::Deserialize;
@@ -42,11 +42,13 @@ struct Options {
     #[serde(default)]
     per: Per,
     threshold: Option<f64>,
+    score: Option<String>,
 }
 
 #[derive(Debug)]
 struct Dsir {
     column: Column,
+    score: String,
     per: Per,
     threshold: Option<f64>,
     target: Bag,
@@ -80,8 +82,9 @@ impl Bag {
 }
 
 pub(in crate::clean) fn build(mut settings: Settings<'_>) -> Result<Built, String> {
-    let Options { target: url, target_column, buckets, per, threshold } = settings.read()?;
+    let Options { target: url, target_column, buckets, per, threshold, score } = settings.read()?;
     let column = text_column(&mut settings)?;
+    let score = score_name(score, NAME)?;
     let buckets = buckets.unwrap_or(10_000);
     if !(1..=1 << 24).contains(&buckets) {
         return Err(format!("`buckets` = {buckets}: must be at least 1 and at most {}", 1 << 24));
@@ -92,7 +95,7 @@ pub(in crate::clean) fn build(mut settings: Settings<'_>) -> Result<Built, Strin
     let mut target = Bag::new(buckets);
     let name = target_column.as_deref().unwrap_or(&column.name);
     each_text(&settings, &url, name, &mut |text| target.add(text))?;
-    Ok(Built::Pure(Box::new(Dsir { column, per, threshold, target, log_ratio: Vec::new() })))
+    Ok(Built::Pure(Box::new(Dsir { column, score, per, threshold, target, log_ratio: Vec::new() })))
 }
 
 impl Operator for Dsir {
@@ -107,8 +110,9 @@ impl Operator for Dsir {
     fn options(&self) -> String {
         let bytes: Vec<u8> = self.target.counts.iter().flat_map(|count| count.to_le_bytes()).collect();
         format!(
-            "column = {:?}, per = {:?}, threshold = {:?}, target = {}",
+            "column = {:?}, score = {:?}, per = {:?}, threshold = {:?}, target = {}",
             self.column.name,
+            self.score,
             self.per,
             self.threshold,
             Hash::of(&bytes)
@@ -120,7 +124,7 @@ impl Operator for Dsir {
     }
 
     fn scores(&self) -> Vec<String> {
-        vec![NAME.to_owned()]
+        vec![self.score.clone()]
     }
 
     fn survey(&self) -> Option<Survey> {

@@ -27,6 +27,14 @@ fn text_column(settings: &mut Settings<'_>) -> Result<Column, String> {
     }
 }
 
+/// What an operator's score is called: as the recipe says, since two operators may not give the same, or as the operator.
+fn score_name(own: Option<String>, operator: &str) -> Result<String, String> {
+    match own {
+        Some(name) if name.trim().is_empty() => Err("`score` is blank; it is the name that policies read".to_owned()),
+        own => Ok(own.unwrap_or_else(|| operator.to_owned())),
+    }
+}
+
 /// Calls `each` with the texts of the column `name` of another dataset; says how many there were.
 fn each_text(settings: &Settings<'_>, url: &str, name: &str, each: &mut dyn FnMut(&str)) -> Result<u64, String> {
     let mut count = 0;

@@ -8,7 +8,7 @@ use super::{
     },
     each_text,
     model::{BITS, Example, QualityModel},
-    text_column,
+    score_name, text_column,
 };
 use crate::Result;
 use serde::Deserialize;
@@ -27,24 +27,27 @@ struct Options {
     bits: Option<u32>,
     epochs: Option<u32>,
     threshold: Option<f64>,
+    score: Option<String>,
 }
 
 #[derive(Debug)]
 struct Quality {
     column: Column,
+    score: String,
     model: QualityModel,
     threshold: Option<f64>,
 }
 
 pub(in crate::clean) fn build(mut settings: Settings<'_>) -> Result<Built, String> {
-    let options: Options = settings.read()?;
+    let mut options: Options = settings.read()?;
     let column = text_column(&mut settings)?;
+    let score = score_name(options.score.take(), NAME)?;
     let threshold = options.threshold;
     if let Some(threshold) = threshold.filter(|threshold| !(0.0..=1.0).contains(threshold)) {
         return Err(format!("`threshold` = {threshold}: must be at least 0 and at most 1"));
     }
     let model = model(&settings, options, &column)?;
-    Ok(Built::Pure(Box::new(Quality { column, model, threshold })))
+    Ok(Built::Pure(Box::new(Quality { column, score, model, threshold })))
 }
 
 fn model(settings: &Settings<'_>, options: Options, column: &Column) -> Result<QualityModel, String> {
@@ -85,7 +88,8 @@ impl Operator for Quality {
     }
 
     fn options(&self) -> String {
-        format!("column = {:?}, threshold = {:?}, model = {}", self.column.name, self.threshold, self.model.hash())
+        let Self { column, score, model, threshold } = self;
+        format!("column = {:?}, score = {score:?}, threshold = {threshold:?}, model = {}", column.name, model.hash())
     }
 
     fn rules(&self) -> Vec<Rule> {
@@ -93,7 +97,7 @@ impl Operator for Quality {
     }
 
     fn scores(&self) -> Vec<String> {
-        vec![NAME.to_owned()]
+        vec![self.score.clone()]
     }
 
     fn judge(&self, rows: &Rows<'_>, findings: &mut Findings) -> Result<()> {

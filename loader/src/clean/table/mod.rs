@@ -4,6 +4,7 @@
 //! They judge cells column by column, and flag the row of a cell with the column in the reason. Those that compare a
 //! cell with the rest of its column learn about it in a survey.
 
+mod broken;
 pub(super) mod category;
 mod cells;
 pub(super) mod dependency;

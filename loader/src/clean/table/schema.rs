@@ -2,7 +2,8 @@
 //!
 //! The type is named, or found out: a survey looks which type most cells are of, or else which shapes (runs of letters
 //! and digits) most of them have. A text that is nearly of the type (` 1,234 `, `YES`) can be coerced into it, which is
-//! noted for each row.
+//! noted for each row. Whatever the type, a text that a wrong decoding broke is of none, nor, where asked, is a date that
+//! can be read as several.
 
 use super::{
     super::{
@@ -10,8 +11,9 @@ use super::{
         spec::{Built, Column, Settings},
         texts::is_text,
     },
+    broken::is_broken,
     cells::{Cells, has_cells},
-    typed::{Read, Type, read, shape},
+    typed::{Read, Type, dates, read, shape},
 };
 use crate::{Error, Result};
 use arrow::array::Array as _;
@@ -37,8 +39,14 @@ struct Options {
     coerce: bool,
     /// The share of the cells that a type or shapes must hold to be taken for the column's.
     confidence: f64,
-    /// The share of the cells below which a shape is unusual.
+    /// The share of the cells below which a shape is unusual, …
     rare: f64,
+    /// … where the shapes that are not hold this share.
+    usual: f64,
+    /// Whether texts that a wrong decoding broke are flagged.
+    broken: bool,
+    /// Whether dates of which nobody says in which order they are written are flagged.
+    ambiguous: bool,
 }
 
 impl Default for Options {
@@ -51,6 +59,9 @@ impl Default for Options {
             coerce: false,
             confidence: 0.8,
             rare: 0.02,
+            usual: 0.95,
+            broken: true,
+            ambiguous: false,
         }
     }
 }
@@ -72,23 +83,30 @@ struct Fit {
 }
 
 /// The rules of a column, in their order.
-const RULES: usize = 5;
+const RULES: usize = 7;
 const WRONG_TYPE: usize = 0;
 const WRONG_PATTERN: usize = 1;
 const UNUSUAL: usize = 2;
-const NULL: usize = 3;
-const COERCED: usize = 4;
+const BROKEN: usize = 3;
+const AMBIGUOUS: usize = 4;
+const NULL: usize = 5;
+const COERCED: usize = 6;
 
 pub(in crate::clean) fn build(mut settings: Settings<'_>) -> Result<Built, String> {
     let options: Options = settings.read()?;
     let columns = settings.columns()?;
-    for (name, share) in [("confidence", options.confidence), ("rare", options.rare)] {
+    for (name, share) in [("confidence", options.confidence), ("rare", options.rare), ("usual", options.usual)] {
         if !(0.0..=1.0).contains(&share) {
             return Err(format!("`{name}` = {share}: must be at least 0 and at most 1"));
         }
     }
     if !options.formats.is_empty() && !matches!(options.r#type, Some(Type::Date | Type::Datetime)) {
         return Err("`formats` is for `type` = \"date\" and \"datetime\"".to_owned());
+    }
+    if options.ambiguous && !options.formats.is_empty() {
+        return Err(
+            "`ambiguous` = true: `formats` say in which order dates are written; leave one of them out".to_owned()
+        );
     }
     if options.coerce && options.r#type.is_none() {
         return Err("`coerce` = true needs a `type` to coerce into".to_owned());
@@ -117,7 +135,7 @@ impl Operator for Schema {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn options(&self) -> String {
@@ -131,6 +149,8 @@ impl Operator for Schema {
                 Rule::plain(format!("wrong_type:{name}")),
                 Rule::plain(format!("wrong_pattern:{name}")),
                 Rule::at_least(format!("unusual_format:{name}")),
+                Rule::plain(format!("broken_text:{name}")),
+                Rule::at_most(format!("ambiguous_date:{name}")),
                 Rule::plain(format!("null:{name}")),
                 Rule::note(format!("coerced:{name}")),
             ];
@@ -190,6 +210,12 @@ impl Operator for Schema {
                 let cell = coerced.as_deref().unwrap_or(cell);
                 if self.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(cell)) {
                     findings.add(row, rule(WRONG_PATTERN));
+                }
+                if self.options.broken && is_broken(cell) {
+                    findings.add(row, rule(BROKEN));
+                }
+                if let Some(dates) = self.options.ambiguous.then(|| dates(cell)).filter(|&dates| dates > 0) {
+                    findings.hold(dates > 1, row, rule(AMBIGUOUS), dates as f64, 1.0);
                 }
                 if !fit.unusual.is_empty()
                     && let Some(&share) = fit.unusual.get(&shape(cell))
@@ -277,7 +303,8 @@ fn fit(tally: Tally, options: &Options) -> Fit {
     let found = types.find_map(|(of, count)| enough(count).then_some(of));
     let share = |count: u64| count as f64 / tally.cells as f64;
     let (rare, usual): (Vec<_>, Vec<_>) = tally.shapes.into_iter().partition(|&(_, count)| share(count) < options.rare);
-    let unusual = if found.is_none() && enough(usual.iter().map(|&(_, count)| count).sum()) {
+    let held: u64 = usual.iter().map(|&(_, count)| count).sum();
+    let unusual = if found.is_none() && held as f64 >= options.usual * tally.cells as f64 {
         rare.into_iter().map(|(shape, count)| (shape, share(count))).collect()
     } else {
         BTreeMap::new()

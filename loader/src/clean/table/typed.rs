@@ -117,9 +117,15 @@ const DATES: [&str; 7] = ["%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d %b %
 
 const DATETIMES: [&str; 4] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
 
+/// Whether a text may hold a year in full: chrono also takes `1/2/15` for the fifteenth of February in the year 1.
+fn has_full_year(text: &str) -> bool {
+    text.as_bytes().split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 4)
+}
+
 fn date(text: &str, formats: &[String]) -> Option<String> {
     let parse = |format: &str| NaiveDate::parse_from_str(text, format).ok();
-    let value = formats.iter().map(String::as_str).chain(DATES).find_map(parse)?;
+    let usual = || DATES.into_iter().filter(|_| has_full_year(text)).find_map(parse);
+    let value = formats.iter().map(String::as_str).find_map(parse).or_else(usual)?;
     written(&value.format(formats.first().map_or(DATES[0], String::as_str)))
 }
 
@@ -128,7 +134,8 @@ fn datetime(text: &str, formats: &[String]) -> Option<String> {
         return Some(text.to_owned());
     }
     let parse = |format: &str| NaiveDateTime::parse_from_str(text, format).ok();
-    let value = formats.iter().map(String::as_str).chain(DATETIMES).find_map(parse)?;
+    let usual = || DATETIMES.into_iter().filter(|_| has_full_year(text)).find_map(parse);
+    let value = formats.iter().map(String::as_str).find_map(parse).or_else(usual)?;
     written(&value.format(formats.first().map_or(DATETIMES[0], String::as_str)))
 }
 
@@ -138,6 +145,29 @@ fn fits_format(text: &str, of: Type, format: &str) -> bool {
         Type::Datetime => NaiveDateTime::parse_from_str(text, format).is_ok(),
         _ => false,
     }
+}
+
+/// As how many different dates `text` can be read that is three numbers between slashes, hyphens or dots: day, month or
+/// year first, as far as the numbers allow it; a year has four digits, or its last one or two. 0 where it is none.
+pub(super) fn dates(text: &str) -> usize {
+    let text = text.trim();
+    let Some(separator) = text.chars().find(|character| matches!(character, '/' | '-' | '.')) else { return 0 };
+    let fields: Vec<&str> = text.split(separator).collect();
+    let [first, second, third] = fields[..] else { return 0 };
+    let digits = |field: &str| field.bytes().all(|byte| byte.is_ascii_digit()).then_some(field.len());
+    let year = |field: &str| {
+        let number = field.parse::<i32>().ok()?;
+        match digits(field)? {
+            1 | 2 => Some(2000 + number),
+            4 => Some(number),
+            _ => None,
+        }
+    };
+    let part = |field: &str| field.parse::<u32>().ok().filter(|_| digits(field).is_some_and(|digits| digits <= 2));
+    let date = |y: &str, m: &str, d: &str| NaiveDate::from_ymd_opt(year(y)?, part(m)?, part(d)?);
+    let readings = [date(third, second, first), date(third, first, second), date(first, second, third)];
+    let readings: std::collections::BTreeSet<NaiveDate> = readings.into_iter().flatten().collect();
+    readings.len()
 }
 
 /// A format that asks for what a value has not is no format for it.
@@ -175,7 +205,7 @@ pub(super) fn shape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Read, Type, number, read, shape};
+    use super::{Read, Type, dates, number, read, shape};
     use proptest::prelude::*;
 
     fn nearly(text: &str) -> Read {
@@ -206,6 +236,11 @@ mod tests {
             ("2023-02-29", Type::Date, Read::No),
             ("29 Feb 2024", Type::Date, nearly("2024-02-29")),
             ("02/03/2024", Type::Date, Read::No),
+            ("1/2/15", Type::Date, Read::No),
+            ("29 Feb 24", Type::Date, Read::No),
+            ("2024/2/9", Type::Date, nearly("2024-02-09")),
+            ("20240229", Type::Date, nearly("2024-02-29")),
+            ("1-1-15 12:00", Type::Datetime, Read::No),
             ("2024-02-29T12:00:00Z", Type::Datetime, Read::Proper),
             ("2024-02-29 12:00", Type::Datetime, nearly("2024-02-29T12:00:00")),
             ("anything", Type::Text, Read::Proper),
@@ -216,6 +251,30 @@ mod tests {
         assert_eq!(read("02/03/2024", Type::Date, &formats), Read::Proper);
         assert_eq!(read("2/3/2024", Type::Date, &formats), Read::Proper);
         assert_eq!(read("2024-03-02", Type::Date, &formats), nearly("02/03/2024"));
+    }
+
+    #[test]
+    fn dates_are_counted_in_every_order_that_fits() {
+        for (text, count) in [
+            ("2024-02-03", 1),
+            ("02/03/2024", 2),
+            ("13/02/2024", 1),
+            ("2/2/2024", 1),
+            ("8/31/10", 1),
+            ("10/11/12", 3),
+            ("1.2.99", 2),
+            ("31/31/2024", 0),
+            ("1/2", 0),
+            ("1/2-3", 0),
+            ("10.5", 0),
+            ("1/2/3/4", 0),
+            ("a/b/c", 0),
+            ("1/1/15", 2),
+            ("01/01/01", 1),
+            ("", 0),
+        ] {
+            assert_eq!(dates(text), count, "{text}");
+        }
     }
 
     #[test]
@@ -234,6 +293,7 @@ mod tests {
                 let _ = read(&text, of, std::slice::from_ref(&format));
             }
             prop_assert!(number(&text).is_none_or(f64::is_finite));
+            prop_assert!(dates(&text) <= 3);
         }
     }
 }

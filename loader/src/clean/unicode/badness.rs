@@ -72,7 +72,7 @@ static BADNESS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// Whether a part of `text` looks like mojibake. Plain ASCII never does.
-pub(super) fn is_bad(text: &str) -> bool {
+pub(in crate::clean) fn is_bad(text: &str) -> bool {
     !text.is_ascii() && BADNESS.as_ref().is_some_and(|badness| badness.is_match(text))
 }
 

@@ -19,6 +19,8 @@ use super::{
 use crate::Result;
 use repair::{Found, Repairs};
 
+pub(super) use badness::is_bad as is_mojibake;
+
 pub(super) const NAME: &str = "unicode";
 
 #[derive(Debug)]

@@ -99,11 +99,10 @@ impl Rules {
         }
     }
 
-    /// What the rules did, those of the operators `order` in that order.
-    pub(super) fn finish(self, order: &[String]) -> Vec<RuleReport> {
-        let mut rules: Vec<RuleReport> = self.0.into_values().collect();
-        rules.sort_by_key(|rule| order.iter().position(|op| *op == rule.op).unwrap_or(order.len()));
-        rules
+    /// What the rules did, in the order of `order`: operators and reasons, as they are applied.
+    pub(super) fn finish(mut self, order: &[(String, String)]) -> Vec<RuleReport> {
+        let known: Vec<RuleReport> = order.iter().filter_map(|rule| self.0.remove(rule)).collect();
+        known.into_iter().chain(self.0.into_values()).collect()
     }
 }
 

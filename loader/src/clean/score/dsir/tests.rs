@@ -1,5 +1,5 @@
 use crate::clean::{
-    Datasets, Findings, Rows,
+    Cleaner, Datasets, Findings, Rows,
     rows::Shared,
     spec::{self, specs},
 };
@@ -68,4 +68,16 @@ fn the_log_weight_is_the_sum_over_n_grams_of_the_log_ratio_of_their_probabilitie
     assert_eq!(scores("buckets = 1", &["a", "b c"]), [0.0, 0.0]);
     let scores = scores("", &["butter", "butter butter"]);
     assert!(scores[0].is_finite() && scores[1].is_finite());
+}
+
+#[test]
+fn two_targets_have_scores_of_their_own() {
+    let names = |second: &str| {
+        let table = "[[clean]]\nop = 'dsir'\ncolumn = 'text'\ntarget = 'recipes'\n";
+        let cleaner = Cleaner::with_datasets(&specs(&format!("{table}{table}{second}")), &batch(&[]).schema(), &Target);
+        cleaner.map(|cleaner| cleaner.scores().to_vec()).map_err(|error| error.to_string())
+    };
+    assert_eq!(names("score = 'cooking'").as_deref(), Ok(["dsir", "cooking"].map(str::to_owned).as_slice()));
+    assert!(names("").is_err_and(|error| error.contains("two operators give a score `dsir`")));
+    assert!(names("score = ' '").is_err_and(|error| error.contains("`score` is blank")));
 }

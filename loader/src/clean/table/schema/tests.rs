@@ -63,6 +63,30 @@ fn a_type_is_found_out_or_else_usual_shapes() {
     assert!(found("[[clean]]\nop = 'schema'\ncolumn = 'x'", &data).0.is_empty());
 }
 
+#[test]
+fn a_shape_is_unusual_only_where_few_cells_have_one() {
+    let cells = |odd: usize| -> Vec<String> {
+        let odd = ["#", "$", "%", "&", "*", "+"].into_iter().take(odd).map(|mark| format!("{mark} and more"));
+        (odd.len()..100).map(|row| format!("{row}-{row}")).chain(odd).collect()
+    };
+    let flagged = |cells: &[String], options: &str| {
+        judged(options, &cells.iter().map(|cell| Some(cell.as_str())).collect::<Vec<_>>()).len()
+    };
+    assert_eq!(flagged(&cells(4), ""), 4);
+    assert_eq!(flagged(&cells(6), ""), 0, "what is written in ever other ways has no usual one");
+    assert_eq!(flagged(&cells(6), "usual = 0.9"), 6);
+}
+
+#[test]
+fn broken_texts_and_dates_of_several_readings_are_found() {
+    let cells = [Some("crian\u{324}as"), Some("Andr\u{fffd}"), Some("André"), None, Some("")];
+    assert_eq!(judged("", &cells), [reason(0, "broken_text"), reason(1, "broken_text")]);
+    assert!(judged("broken = false", &cells).is_empty());
+    let dates = [Some("1/1/15"), Some("8/31/10"), Some("2024-02-03"), Some("never")];
+    assert!(judged("type = 'text'", &dates).is_empty());
+    assert_eq!(judged("type = 'text'\nambiguous = true", &dates), [reason(0, "ambiguous_date")]);
+}
+
 proptest! {
     #[test]
     fn coerced_cells_are_of_the_type(cells in prop::collection::vec("[ +,.0-9a-zA-Z-]{0,8}", 0..20), of in 0..4_usize) {

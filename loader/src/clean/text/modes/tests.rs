@@ -136,6 +136,240 @@ fn datamap_judges_as_its_filters_say() {
     assert!(said("then there", "stop_word_filter"));
 }
 
+/// Whether the rule `reason` of the peer `mode` speaks against `text`, with `options` of the operator `op`.
+fn speaks(op: &str, mode: &str, options: &str, reason: &str, text: &str) -> bool {
+    measured(&format!("op = '{op}'\nmode = '{mode}'\n{options}"), text).contains_key(reason)
+}
+
+/// The cases of datamap-rs' own tests of its page_len, word_len, symbol_ratio, bullet, ellipsis_line_ratio,
+/// alphabetic_word_ratio and stop_word filters: options, text, and whether it is refused.
+#[test]
+fn datamap_refuses_what_its_own_tests_refuse() {
+    const BULLETS: &str =
+        "This is line one\n• Bullet point one\n- Bullet point two\nThis is another normal line\nAnd one more line";
+    const HASHES: &str = "This #post has #hashtags and should be filtered.";
+    const STOP: &str = "This is the document with the important content";
+    let (words, length) = ("min_doc_words = 3\nmax_doc_words = 5", "min_avg_word_length = 3\nmax_avg_word_length = 5");
+    for (reason, options, text, refused) in [
+        ("page_len_filter", words, "one two three", false),
+        ("page_len_filter", words, "one two three four", false),
+        ("page_len_filter", words, "one two three four five", false),
+        ("page_len_filter", words, "one two", true),
+        ("page_len_filter", words, "one two three four five six", true),
+        ("page_len_filter", "min_doc_words = 3\nmax_doc_words = 3", "one, two. three!", false),
+        ("page_len_filter", "min_doc_words = 4\nmax_doc_words = 4", "one two three four", false),
+        ("page_len_filter", "min_doc_words = 1\nmax_doc_words = 10", "", true),
+        ("page_len_filter", "min_doc_words = 0\nmax_doc_words = 10", ".,;!?", false),
+        ("word_len_filter", length, "test word here", false),
+        ("word_len_filter", "min_avg_word_length = 4\nmax_avg_word_length = 10", "it is a", true),
+        ("word_len_filter", "min_avg_word_length = 1\nmax_avg_word_length = 4", "complicated extraordinary", true),
+        ("word_len_filter", "min_avg_word_length = 5\nmax_avg_word_length = 5", "hello world hello", false),
+        ("word_len_filter", "min_avg_word_length = 3\nmax_avg_word_length = 6", "the sample text", false),
+        ("word_len_filter", length, "", true),
+        ("word_len_filter", "min_avg_word_length = 3\nmax_avg_word_length = 10", "example", false),
+        ("word_len_filter", "min_avg_word_length = 5\nmax_avg_word_length = 6", "test, word? hello!", false),
+        ("symbol_ratio_filter", "max_symbol_word_ratio = 0.2", "This is a normal text with no special symbols.", false),
+        (
+            "symbol_ratio_filter",
+            "max_symbol_word_ratio = 0.2",
+            "This #post has #hashtags but should still pass the filter.",
+            false,
+        ),
+        (
+            "symbol_ratio_filter",
+            "max_symbol_word_ratio = 0.2",
+            "This #post has #too #many hashtags for the filter.",
+            true,
+        ),
+        (
+            "symbol_ratio_filter",
+            "max_symbol_word_ratio = 0.25",
+            "This text... has one ellipsis... and should pass.",
+            false,
+        ),
+        (
+            "symbol_ratio_filter",
+            "max_symbol_word_ratio = 0.25",
+            "Too many . . . of these . . . ellipses . . . in this text.",
+            true,
+        ),
+        (
+            "symbol_ratio_filter",
+            "max_symbol_word_ratio = 0.25",
+            "This has a Unicode ellipsis… only one… so it passes.",
+            false,
+        ),
+        (
+            "symbol_ratio_filter",
+            "max_symbol_word_ratio = 0.3",
+            "This #text has... mixed #symbols and… should be filtered.",
+            true,
+        ),
+        ("symbol_ratio_filter", "max_symbol_word_ratio = 0.3", "", false),
+        ("symbol_ratio_filter", "max_symbol_word_ratio = 0.2", HASHES, true),
+        ("bullet_filter", "max_bullet_lines_ratio = 0.5", BULLETS, false),
+        ("bullet_filter", "max_bullet_lines_ratio = 0.4", BULLETS, false),
+        ("bullet_filter", "max_bullet_lines_ratio = 0.3", BULLETS, true),
+        ("bullet_filter", "max_bullet_lines_ratio = 0.5", "", false),
+        (
+            "bullet_filter",
+            "max_bullet_lines_ratio = 0.5",
+            "• Bullet one\n- Bullet two\n* Bullet three\n● Bullet four",
+            true,
+        ),
+        ("bullet_filter", "max_bullet_lines_ratio = 0.5", "Line one\nLine two\nLine three\nLine four", false),
+        ("bullet_filter", "max_bullet_lines_ratio = 0.5", "Line one\n• Bullet one\nLine three", false),
+        (
+            "bullet_filter",
+            "max_bullet_lines_ratio = 0.5",
+            "● Round bullet\n• Another round bullet\n* Asterisk bullet\n- Dash bullet\nNormal line",
+            true,
+        ),
+        ("ellipsis_line_ratio_filter", "max_ellipsis_lines_ratio = 0.3", "Line one\nLine two\nLine three", false),
+        (
+            "ellipsis_line_ratio_filter",
+            "max_ellipsis_lines_ratio = 0.5",
+            "Line one...\nLine two\nLine three\nLine four",
+            false,
+        ),
+        (
+            "ellipsis_line_ratio_filter",
+            "max_ellipsis_lines_ratio = 0.3",
+            "Line one...\nLine two...\nLine three\nLine four",
+            true,
+        ),
+        ("alphabetic_word_ratio_filter", "min_alpha_words_ratio = 0.8", "This is all alphabetic text", false),
+        ("alphabetic_word_ratio_filter", "min_alpha_words_ratio = 0.5", "Some text 123 with 456", false),
+        ("alphabetic_word_ratio_filter", "min_alpha_words_ratio = 0.7", "Some text 123 456 789", true),
+        ("alphabetic_word_ratio_filter", "min_alpha_words_ratio = 0.5", "123 456 789", true),
+        ("alphabetic_word_ratio_filter", "min_alpha_words_ratio = 0.5", "", true),
+        ("alphabetic_word_ratio_filter", "min_alpha_words_ratio = 0.5", "This is in a custom field", false),
+        ("stop_word_filter", "min_stop_words = 2", STOP, false),
+        ("stop_word_filter", "min_stop_words = 4", STOP, true),
+        ("stop_word_filter", "min_stop_words = 2", "This is THE document with The important content", false),
+        ("stop_word_filter", "min_stop_words = 2", "", true),
+        ("stop_word_filter", "min_stop_words = 2", "This is a document without any stop words from list", true),
+        ("stop_word_filter", "min_stop_words = 0", "This has no stop words at all", false),
+        (
+            "stop_word_filter",
+            "min_stop_words = 3",
+            "The document and the content that have important information with details",
+            false,
+        ),
+    ] {
+        let said = speaks("gopher_quality", "datamap", options, reason, text);
+        assert_eq!(said, refused, "{reason}, {options}: {text:?}");
+    }
+}
+
+/// The cases of NeMo Curator's tests of the heuristics that its mode has, with the thresholds that its classes have by
+/// themselves: text, and whether it is refused.
+#[test]
+fn nemo_refuses_what_its_own_tests_refuse() {
+    let barely = "⁌ this \n⁌ should \n⁌barely \n⁌pass \n⁌5 \n⁌6 \n⁌7 \n⁌8 \n⁌9 \n done!";
+    let ellipses = "just...\n barely...\n fine...\n ok...\n yep.";
+    for (reason, options, texts) in [
+        (
+            "symbol_to_word",
+            "",
+            &[
+                ("mixed bag ... #", true),
+                ("full of words", false),
+                ("... # ... # #", true),
+                ("barely ok 3 4 5 6 7 8 9 #", false),
+            ][..],
+        ),
+        ("bullet_ratio", "", &[("• not good", true), ("good", false), ("50 \n ⦾ 50", false), (barely, false)]),
+        (
+            "word_count",
+            "min_doc_words = 2\nmax_doc_words = 4",
+            &[
+                ("", true),
+                ("one", true),
+                ("two words", false),
+                ("$#@$ %$@$#@ !#@!", false),
+                ("one two three four five", true),
+            ],
+        ),
+        (
+            "mean_word_length",
+            "",
+            &[
+                ("a", true),
+                ("aa", true),
+                ("superlongword short", false),
+                ("evenly balanced", false),
+                ("waytoolongforasingleword", true),
+            ],
+        ),
+        ("ellipsis", "max_ellipsis_lines_ratio = 0.8", &[("not good...", true), ("good.", false), (ellipses, false)]),
+        ("common_english_words", "", &[("uncommon", true), ("the and", false), ("the and and of to", false)]),
+        ("words_without_alphabets", "", &[("totally fine", false), ("good good good good !", false), ("@", true)]),
+    ] {
+        for &(text, refused) in texts {
+            let said = speaks("gopher_quality", "nemo", options, reason, text);
+            assert_eq!(said, refused, "{reason}, {options}: {text:?}");
+        }
+    }
+    let long = "super very incredibly huge long duplicate.";
+    for (reason, options, texts) in [
+        (
+            "repeated_lines",
+            "dup_line_frac = 0.3",
+            vec![("totally unique".to_owned(), false), ("half.\nhalf.".to_owned(), true)],
+        ),
+        (
+            "repeated_paragraphs",
+            "dup_para_frac = 0.3",
+            vec![("totally unique".to_owned(), false), ("half.\n\nhalf.".to_owned(), true)],
+        ),
+        (
+            "repeated_lines_char",
+            "dup_line_char_frac = 0.2",
+            vec![
+                ("totally unique".to_owned(), false),
+                ("a.\na.\nvery very very short duplicate.".to_owned(), false),
+                ("half.\nhalf.".to_owned(), true),
+                (format!("{long}\n{long}\na.\nb.\nc."), true),
+            ],
+        ),
+        (
+            "repeated_paragraphs_char",
+            "dup_para_char_frac = 0.2",
+            vec![
+                ("totally unique".to_owned(), false),
+                ("a.\n\n  a.\n\n  very very very short duplicate.".to_owned(), false),
+                ("half.\n\nhalf.".to_owned(), true),
+                (format!("{long}\n\n{long}\n\n  a.\n\n  b.\n\n  c."), true),
+            ],
+        ),
+        (
+            "repeating_top_2grams",
+            "top_n_grams = [[2, 0.2]]",
+            vec![
+                ("this is a totally fine sentence with no repeat ngrams so we are ok".to_owned(), false),
+                ("a b . a b".to_owned(), true),
+                ("a a a a a a".to_owned(), true),
+                ("totally fine small dupe a b a b".to_owned(), false),
+            ],
+        ),
+        (
+            "repeating_dup_2gram",
+            "dup_n_grams = [[2, 0.2]]",
+            vec![
+                ("a a b b a a b b".to_owned(), true),
+                ("totally fine".to_owned(), false),
+                ("a a a a this should be fine as well".to_owned(), false),
+            ],
+        ),
+    ] {
+        for (text, refused) in texts {
+            let said = speaks("gopher_repetition", "nemo", options, reason, &text);
+            assert_eq!(said, refused, "{reason}, {options}: {text:?}");
+        }
+    }
+}
+
 #[test]
 fn a_mode_that_is_misspelt_or_does_not_fit_is_refused() {
     let column: ArrayRef = Arc::new(StringArray::from_iter_values([""]));
