@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// CSV or TSV file, by path, pattern or URL:
 ///
 /// --table dirty.csv --truth clean.csv --target type --ignore index
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "tabular", verbatim_doc_comment)]
 pub struct Arguments {
     /// The table: a path, a pattern or a URL. A tenth of its contents is kept out for validation, a fifth for the test.
@@ -44,8 +44,9 @@ pub struct Arguments {
     /// Without --table: how many orders to generate, 200 to 1,000,000.
     #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(200..=1_000_000), conflicts_with = "table")]
     rows: u32,
+    /// What every example takes.
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 /// Set by judgement and not searched for: on no split at all.
@@ -84,12 +85,6 @@ impl Arguments {
             _ => generated("tabular", &folder, self.rows as usize, self.noise, &self.common)?,
         };
         comparison.run(&folder, &self.common.bars())
-    }
-
-    /// Whether the outcome is to be printed as JSON too.
-    #[must_use]
-    pub const fn json(&self) -> bool {
-        self.common.json
     }
 }
 
