@@ -10,5 +10,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    finish(seeds::run(&arguments.common, |common| Arguments { common: common.clone(), ..arguments.clone() }.run()))
+    finish(seeds::run(&arguments.common, |common| arguments.with(common).run()))
 }

@@ -122,6 +122,12 @@ fn named(text: &str) -> std::result::Result<(String, String), String> {
 }
 
 impl Arguments {
+    /// The same with another seed, say.
+    #[must_use]
+    pub fn with(&self, common: &Common) -> Self {
+        Self { common: common.clone(), ..self.clone() }
+    }
+
     /// What the example does, but for printing.
     ///
     /// # Errors
@@ -137,7 +143,7 @@ impl Arguments {
         let folder = self.common.folder("language_model")?;
         let (domains, dirt) = if self.text.is_empty() {
             let dirt =
-                "Whole licences are PLANTED between every twenty documents; the texts are those of this version.";
+                "Whole licences are PLANTED between every hundred documents; the texts are those of this version.";
             (corpus::built_in(&folder.join("texts"), self.common.seed)?, dirt)
         } else {
             let texts = self.text.iter();

@@ -153,13 +153,21 @@ impl Outcome {
     /// Which training with Arable tells more rows rightly than plain burn does, and which does not.
     fn verdict(&self) -> String {
         let mut text = String::new();
+        let rows = self.held.1.max(1) as f64;
+        let variance = |run: &Run| run.accuracy * (1.0 - run.accuracy) / rows;
         for (_, name, run) in &self.runs {
-            let rows = ((run.accuracy - self.burn.accuracy) * self.held.1 as f64).round() as i64;
-            text += &match rows {
-                0 => format!("{name}: as many rows right as plain burn.\n"),
-                1.. => format!("{name}: better, {} rows right more than plain burn.\n", count(rows.unsigned_abs())),
-                _ => format!("{name}: WORSE, {} rows right fewer than plain burn.\n", count(rows.unsigned_abs())),
+            let gain = run.accuracy - self.burn.accuracy;
+            // Two standard errors, as if the two were tried on rows of their own: they were tried on the same, so a
+            // smaller difference may be real too.
+            let chance = 2.0 * (variance(run) + variance(&self.burn)).sqrt();
+            let found = if gain.abs() <= chance {
+                "level with plain burn, as far as these rows can tell"
+            } else if gain > 0.0 {
+                "BETTER than plain burn"
+            } else {
+                "WORSE than plain burn"
             };
+            text += &format!("{name}: {found}.\n");
         }
         text + "One seed says little: --seeds 5 tells how far they differ by chance.\n"
     }

@@ -53,6 +53,12 @@ pub struct Arguments {
 pub const HYPER: Hyper = Hyper { epochs: 40, batch: 32, warmup: 8, learning_rate: 1e-3 };
 
 impl Arguments {
+    /// The same with another seed, say.
+    #[must_use]
+    pub fn with(&self, common: &Common) -> Self {
+        Self { common: common.clone(), ..self.clone() }
+    }
+
     /// What the example does, but for printing.
     ///
     /// # Errors

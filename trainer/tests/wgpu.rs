@@ -1,7 +1,8 @@
-//! A training over burn's wgpu backend, with nothing changed but the device: what is read back is right, every batch is
-//! answered once, and a step goes on while its losses are not there yet.
+//! A training over burn's wgpu backend, with nothing changed but the device: what is read back is right, and every batch
+//! is answered once.
 //!
-//! Where no adapter is found the tests say so and pass. A software Vulkan will do.
+//! Where no adapter is found the tests say so and pass. A software Vulkan will do; but one that computes on the thread
+//! that asks, as Mesa's lavapipe, cannot show that no step waits for its losses.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a test that was skipped says so")]
@@ -133,36 +134,23 @@ fn a_training_on_another_device_is_told_and_tells_the_same() {
 }
 
 #[test]
-fn a_step_goes_on_while_its_losses_are_not_there_yet() {
+fn batches_are_answered_once_and_in_order_while_the_device_is_busy() {
     let Some(device) = device() else { return };
     let folder = tempfile::tempdir().unwrap();
     let handle = loader(folder.path());
     let loader = handle.to_device(&device);
-    let mut batches = loader.iter();
     // A product takes a device long, beside what it takes to ask for it.
-    let large = Tensor::<2>::ones([1024, 1024], &device);
+    let large = Tensor::<2>::ones([256, 256], &device);
     let mut product = large.clone();
-    let mut step = || {
-        for _ in 0..4 {
-            product = product.clone().matmul(large.clone()) / 1024;
-        }
-        let batch = batches.next().unwrap().unwrap();
+    for batch in loader.iter().take(12) {
+        let batch = batch.unwrap();
+        product = product.matmul(large.clone()) / 256;
         // Every loss hangs on all that the device was asked for so far.
         let losses = batch.x.clone().sum_dim(1).reshape([batch.x.dims()[0]]) + product.clone().mean();
         let _loss = batch.settle(losses, Signals::none());
-    };
-    // The first step compiles what the others run.
-    step();
-    device.sync().unwrap();
-    let start = std::time::Instant::now();
-    (1..12).for_each(|_| step());
-    let asked = start.elapsed();
-    drop(batches);
-    handle.drain();
-    let read = start.elapsed();
-    eprintln!("eleven steps were asked for in {asked:?}, and done and reported after {read:?}");
+    }
     drop((loader, handle));
     let reports = reports(folder.path());
-    assert!(reports.iter().map(|report| report.batch).eq(0..12), "every batch is answered once, in order");
+    assert!(reports.iter().map(|report| report.batch).eq(0..12));
     assert!(reports.iter().flat_map(|report| &report.rows).all(|(_, signal)| signal.loss.is_finite()));
 }
