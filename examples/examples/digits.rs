@@ -6,7 +6,8 @@ use arable_examples::{
     Result,
     arguments::{Common, share},
     digits,
-    outcome::finish,
+    outcome::{Outcome, finish},
+    seeds,
 };
 use clap::Parser;
 use std::process::ExitCode;
@@ -22,12 +23,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    finish(run(Arguments::parse()))
+    let Arguments { noise, common } = Arguments::parse();
+    finish(seeds::run(&common, |common| run(noise, common)))
 }
 
-fn run(Arguments { noise, common }: Arguments) -> Result<()> {
+fn run(noise: f64, common: &Common) -> Result<Outcome> {
     let folder = common.folder("digits")?;
-    let comparison = digits::planted(noise, &common).comparison(&folder)?;
-    comparison.run(&folder, &common.bars())?.print(common.json);
-    Ok(())
+    digits::planted(noise, common).comparison(&folder)?.run(&folder, &common.bars())
 }

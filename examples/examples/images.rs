@@ -8,9 +8,10 @@ use arable_examples::{
     arguments::{Common, On, share},
     dirt::Dirt,
     images::{self, Picture},
-    outcome::finish,
+    outcome::{Outcome, finish},
     planted::{Hyper, Planted},
     sample::{Held, Sample},
+    seeds,
 };
 use clap::Parser;
 use std::{path::PathBuf, process::ExitCode};
@@ -45,10 +46,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    finish(run(Arguments::parse()))
+    let arguments = Arguments::parse();
+    finish(seeds::run(&arguments.common, |common| run(&arguments, common)))
 }
 
-fn run(arguments: Arguments) -> Result<()> {
+fn run(arguments: &Arguments, common: &Common) -> Result<Outcome> {
     if arguments.noise.is_some() && arguments.truth.is_some() {
         return Err(
             "--noise plants wrong labels in true ones, and --truth says that the labels are not: give one of them"
@@ -71,7 +73,6 @@ fn run(arguments: Arguments) -> Result<()> {
     // A tenth is kept back for choosing hyper-parameters, whether or not it is asked for now, so that both kinds of run
     // train on the same rows.
     let valid = rows.split_off_tenth();
-    let common = &arguments.common;
     let (held, held_name) = match common.on {
         On::Test => (test, "test rows, their labels taken for clean"),
         On::Valid if truth.is_some() || arguments.noise.is_some() => (valid, "clean validation rows"),
@@ -97,17 +98,17 @@ fn run(arguments: Arguments) -> Result<()> {
         shape,
         classes,
         seed: common.seed,
+        device: common.device(),
         hyper: Hyper {
             epochs,
             batch,
             warmup: 3,
-            learning_rate: 1e-3,
+            learning_rate: common.learning_rate.unwrap_or(1e-3),
             hidden: grey.then_some(256),
             shards: 4,
             group: 2_048,
         },
     };
     let folder = common.folder("images")?;
-    planted.comparison(&folder)?.run(&folder, &common.bars())?.print(common.json);
-    Ok(())
+    planted.comparison(&folder)?.run(&folder, &common.bars())
 }

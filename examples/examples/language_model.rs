@@ -4,11 +4,11 @@
 //!
 //! `cargo run --release -p arable-examples --example language_model -- --text plays=shakespeare.txt --text terms=terms.jsonl.zst`
 
-use arable_examples::{language_model::Arguments, outcome::finish};
+use arable_examples::{language_model::Arguments, outcome::finish, seeds};
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    finish(arguments.run().map(|outcome| outcome.print(arguments.json())))
+    finish(seeds::run(&arguments.common, |common| arguments.with(common).run()))
 }

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p arable-examples --example own_operator`
 
-use arable_examples::{Result, arguments::Common, outcome, tabular};
+use arable_examples::{Result, arguments::Common, outcome, seeds, tabular};
 use arable_loader::clean::{Action, Findings, Operator, Rows, Rule};
 use arrow::array::Array;
 
@@ -48,5 +48,5 @@ fn main() -> std::process::ExitCode {
         "Trains one perceptron on a GENERATED dirty table: with burn's own loader, and with Arable without and with an \
          operator of one's own",
     );
-    outcome::finish(run(&common).map(|outcome| outcome.print(common.json)))
+    outcome::finish(seeds::run(&common, run))
 }

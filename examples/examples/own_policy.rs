@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p arable-examples --example own_policy`
 
-use arable_examples::{Result, arguments::Common, digits, outcome};
+use arable_examples::{Result, arguments::Common, digits, outcome, seeds};
 use arable_loader::{
     Target,
     value::{Classes, Parameters, Policy, Table, WindowRows},
@@ -55,5 +55,5 @@ pub(crate) fn run(common: &Common) -> Result<outcome::Outcome> {
 
 fn main() -> std::process::ExitCode {
     let common = Common::parse("Trains on digits with 20 % wrong labels: burn's loader, Arable observing, trimming");
-    outcome::finish(run(&common).map(|outcome| outcome.print(common.json)))
+    outcome::finish(seeds::run(&common, run))
 }

@@ -4,11 +4,11 @@
 //!
 //! `cargo run --release -p arable-examples --example tabular -- --table dirty.csv --truth clean.csv --target type --ignore index`
 
-use arable_examples::{outcome::finish, tabular::Arguments};
+use arable_examples::{outcome::finish, seeds, tabular::Arguments};
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    finish(arguments.run().map(|outcome| outcome.print(arguments.json())))
+    finish(seeds::run(&arguments.common, |common| arguments.with(common).run()))
 }

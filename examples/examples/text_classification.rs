@@ -4,11 +4,11 @@
 //!
 //! `cargo run --release -p arable-examples --example text_classification -- --train train.csv --test test.csv --text text --label category`
 
-use arable_examples::{outcome::finish, text_classification::Arguments};
+use arable_examples::{outcome::finish, seeds, text_classification::Arguments};
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    finish(arguments.run().map(|outcome| outcome.print(arguments.json())))
+    finish(seeds::run(&arguments.common, |common| arguments.with(common).run()))
 }

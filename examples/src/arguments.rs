@@ -2,6 +2,7 @@
 
 use crate::Result;
 use arable_loader::report::{Bars, ProgressMode};
+use burn::tensor::Device;
 use clap::{Args, Command, FromArgMatches, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,9 @@ pub struct Common {
     /// Seed of what is planted or generated, of the weights and of every order.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
+    /// How many seeds, from --seed on: one after another, with means and standard deviations at the end.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub seeds: u32,
     /// Rows to measure on; hyper-parameters are chosen on `valid`.
     #[arg(long, value_enum, default_value_t = On::Test)]
     pub on: On,
@@ -20,10 +24,16 @@ pub struct Common {
     /// Rows of a batch, from 1; the example's own number where it is left out.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub batch: Option<u32>,
+    /// Adam's learning rate; the example's own number where it is left out.
+    #[arg(long, value_parser = rate)]
+    pub learning_rate: Option<f64>,
+    /// What to train on; others than flex need the cargo feature of their name.
+    #[arg(long, value_enum, default_value_t = Backend::Flex)]
+    pub device: Backend,
     /// Folder for the run's files.
     #[arg(long, default_value = "runs")]
     pub runs: PathBuf,
-    /// Print the outcome as one JSON object, last on standard output.
+    /// Print each outcome as one JSON object too, on a line of its own below it.
     #[arg(long)]
     pub json: bool,
     /// Show no progress.
@@ -38,6 +48,19 @@ pub enum On {
     Test,
     /// Those that hyper-parameters are chosen on.
     Valid,
+}
+
+/// What is trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// The processor.
+    Flex,
+    /// The first device that wgpu finds: Vulkan, Metal, DirectX.
+    #[cfg(feature = "wgpu")]
+    Wgpu,
+    /// The first CUDA device.
+    #[cfg(feature = "cuda")]
+    Cuda,
 }
 
 impl Common {
@@ -59,6 +82,18 @@ impl Common {
     pub fn sizes(&self, epochs: usize, batch: usize) -> (usize, usize) {
         let or = |given: Option<u32>, own: usize| given.map_or(own, |given| given as usize);
         (or(self.epochs, epochs), or(self.batch, batch))
+    }
+
+    /// The device, outside of autodiff.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        match self.device {
+            Backend::Flex => Device::flex(),
+            #[cfg(feature = "wgpu")]
+            Backend::Wgpu => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => Device::cuda(0),
+        }
     }
 
     /// A folder of its own for this run of `task`: the first of `task-1`, `task-2`, … that does not exist yet, since a
@@ -88,6 +123,11 @@ pub fn fresh_folder(runs: &Path, task: &str) -> Result<PathBuf> {
         }
     }
     Err(format!("`{}` holds 100,000 runs of {task}", runs.display()).into())
+}
+
+fn rate(text: &str) -> std::result::Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    if rate > 0.0 && rate <= 1.0 { Ok(rate) } else { Err("must be above 0, and 1 at most".into()) }
 }
 
 /// A share of wrong labels, as the command line takes it.

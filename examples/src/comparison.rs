@@ -18,16 +18,15 @@ use arable_trainer::{Curated, CuratedDataLoader};
 use burn::{data::dataloader::DataLoader, tensor::Device};
 use std::{fmt, path::Path, rc::Rc, sync::Arc};
 
-/// The device that every example trains on.
-#[must_use]
-pub fn device() -> Device {
-    Device::flex().autodiff()
-}
-
 /// Seeds the device, makes a model on it, and has it draw its weights: burn draws a weight when it is first used, and
 /// all trainings begin with the same.
-pub fn begin<M, T>(seed: u64, make: impl FnOnce(&Device) -> M, first_use: impl FnOnce(&M, &Device) -> T) -> M {
-    let device = device();
+pub fn begin<M, T>(
+    seed: u64,
+    device: &Device,
+    make: impl FnOnce(&Device) -> M,
+    first_use: impl FnOnce(&M, &Device) -> T,
+) -> M {
+    let device = device.clone().autodiff();
     device.seed(seed);
     let model = make(&device);
     let _ = first_use(&model, &device);
@@ -95,6 +94,12 @@ impl fmt::Debug for Variant {
     }
 }
 
+/// What a row of the plan says, for people; `None` where it is not to be shown.
+pub type Describe = Box<dyn Fn(usize) -> Option<String>>;
+
+/// Rows that are shown as the ones whose labels are most in doubt.
+const SUSPECTS: usize = 5;
+
 /// How a stream's rows become batches.
 pub type Curate<B> = Box<dyn Fn(Stream) -> CuratedDataLoader<B>>;
 
@@ -104,6 +109,8 @@ pub struct Comparison<B, M> {
     pub task: &'static str,
     /// The seed of everything.
     pub seed: u64,
+    /// What is trained on, outside of autodiff.
+    pub device: Device,
     /// What is wrong with the data, in a sentence.
     pub dirt: String,
     /// What was planted, for the JSON object; null where nothing was.
@@ -122,6 +129,8 @@ pub struct Comparison<B, M> {
     pub held_name: String,
     /// Whether the label of each row of the plan is wrong, where that is known; empty where nothing is.
     pub wrong: Vec<Option<bool>>,
+    /// What each row of the plan says.
+    pub describe: Describe,
     /// Passes of plain burn over its rows.
     pub epochs: usize,
     /// Rows of a batch.
@@ -155,7 +164,7 @@ impl<B: Labelled, M: Classifier<B> + Clone> Comparison<B, M> {
     ///
     /// Whatever keeps a training from ending.
     pub fn run(self, folder: &Path, bars: &Bars) -> Result<Outcome> {
-        let device = device();
+        let device = self.device.clone().autodiff();
         let steps = self.plain.num_items().div_ceil(self.batch);
         if steps == 0 {
             return Err("no row is left to train on: see the label column, and what a valid row must have".into());
@@ -176,7 +185,7 @@ impl<B: Labelled, M: Classifier<B> + Clone> Comparison<B, M> {
             .batch_size(u32::try_from(self.batch).unwrap_or(u32::MAX))
             .epoch_batches(steps as u64);
         let mut runs = Vec::new();
-        let mut mislabel_auroc = None;
+        let (mut mislabel_auroc, mut suspects) = (None, Vec::new());
         let mut last = None;
         for (place, variant) in self.variants.iter().enumerate() {
             let mut stream = (variant.open)(recipe.clone());
@@ -187,8 +196,8 @@ impl<B: Labelled, M: Classifier<B> + Clone> Comparison<B, M> {
             let progress = bars.add(&variant.name, Some(total), "steps");
             let trained = self.train(&loader, variant.silent, schedule, &progress)?;
             progress.finish();
-            if mislabel_auroc.is_none() && !variant.silent {
-                mislabel_auroc = self.mislabel_auroc(&loader)?;
+            if suspects.is_empty() && !variant.silent {
+                (mislabel_auroc, suspects) = self.doubts(&loader)?;
             }
             runs.push((variant.key, variant.name.clone(), Run::of(&trained)));
             last = Some(loader.with_stream(|stream| (stream.account(), stream.ledger())));
@@ -207,6 +216,7 @@ impl<B: Labelled, M: Classifier<B> + Clone> Comparison<B, M> {
             burn: Run::of(&burn),
             runs,
             mislabel_auroc,
+            suspects,
             ledger: ledger.ok_or("the run was not recorded")?,
         })
     }
@@ -218,7 +228,7 @@ impl<B: Labelled, M: Classifier<B> + Clone> Comparison<B, M> {
         schedule: Schedule,
         progress: &Progress,
     ) -> Result<Trained<M>> {
-        let (model, loader) = (self.model.clone(), loader.to_device(&device()));
+        let (model, loader) = (self.model.clone(), loader.to_device(&self.device.clone().autodiff()));
         if silent {
             training::fit(model, &loader, Silent, schedule, &self.held, progress)
         } else {
@@ -227,18 +237,21 @@ impl<B: Labelled, M: Classifier<B> + Clone> Comparison<B, M> {
     }
 
     /// How well the trajectories that `observer` gathered rank the wrong labels among the kept rows: the area under the
-    /// ROC curve. `None` where no wrong label is known, or no right one.
-    fn mislabel_auroc(&self, observer: &CuratedDataLoader<B>) -> Result<Option<f64>> {
+    /// ROC curve, `None` where no wrong label is known, or no right one. And what the rows say that they doubt most.
+    fn doubts(&self, observer: &CuratedDataLoader<B>) -> Result<(Option<f64>, Vec<String>)> {
         let (starts, values) = observer.with_stream(|stream| (starts(stream), stream.values()));
+        let suspicious = ranking::most_suspicious(&values?);
         let mut scores = Vec::new();
         let mut wrong = Vec::new();
-        for (position, suspicion) in ranking::mislabel_scores(&values?) {
+        for &(position, suspicion) in &suspicious {
             if let Some(Some(is_wrong)) = self.wrong.get(row(&starts, position)) {
                 scores.push(suspicion);
                 wrong.push(*is_wrong);
             }
         }
-        Ok(ranking::auroc(&scores, &wrong))
+        let rows = suspicious.iter().map(|(position, _)| row(&starts, *position));
+        let suspects = rows.filter_map(|row| (self.describe)(row)).take(SUSPECTS).collect();
+        Ok((ranking::auroc(&scores, &wrong), suspects))
     }
 }
 

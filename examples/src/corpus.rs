@@ -12,16 +12,16 @@ use std::{
     sync::Arc,
 };
 
-/// Bytes that a document has at least, where the text goes on.
-const LEAST: usize = 700;
+/// Bytes that a document has at least, where the text goes on: about a slot, so that a batch holds many documents.
+const LEAST: usize = 100;
 /// Documents of a row group.
 const GROUP: usize = 16;
 /// Documents between two licences, where those are planted.
-const BOOK: usize = 20;
+const BOOK: usize = 100;
 /// Bytes of each built-in domain at most, so that no download and no long reading is needed.
 const MOST: usize = 160_000;
 
-/// `text` cut at blank lines into documents of at least 700 bytes.
+/// `text` cut at blank lines into documents of at least 100 bytes.
 #[must_use]
 pub fn documents(text: &str) -> Vec<String> {
     let mut documents: Vec<String> = Vec::new();
@@ -55,7 +55,7 @@ pub fn by_path(name: &str, url: &str, count: usize, folder: &Path) -> Result<Dom
 }
 
 /// Three domains that need no path: the first book of Cicero's De finibus (from the crate `lipsum`), and this project's
-/// pages and code, where its sources are. Whole licences are PLANTED between every twenty documents, from `seed`.
+/// pages and code, where its sources are. Whole licences are PLANTED between every hundred documents, from `seed`.
 ///
 /// # Errors
 ///

@@ -120,6 +120,7 @@ pub fn planted(noise: f64, common: &Common) -> Planted<Digit> {
         shape: [1, 8, FEATURES / 8],
         classes: CLASSES,
         seed: common.seed,
-        hyper: Hyper { epochs, batch, ..HYPER },
+        device: common.device(),
+        hyper: Hyper { epochs, batch, learning_rate: common.learning_rate.unwrap_or(HYPER.learning_rate), ..HYPER },
     }
 }

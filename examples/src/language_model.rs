@@ -4,7 +4,7 @@ use crate::{
     Result,
     arguments::{Common, On},
     bytes::{self, ByteModel, COLUMN, SLOT, Slots, Tokenise},
-    comparison::{begin, device},
+    comparison::begin,
     corpus,
     language_outcome::{LanguageOutcome, LanguageRun},
     licences::{Licences, without_licences},
@@ -27,28 +27,73 @@ use burn::{
     optim::{AdamConfig, GradientsParams},
     tensor::{Device, Tensor},
 };
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use std::{path::Path, sync::Arc, time::Instant};
 
 /// Trains one byte-level transformer on several texts, each a domain: with burn's own loader (all texts as one string,
 /// cut into slots), and with Arable: licences cut out, documents packed into slots, domains in fixed shares, and in
-/// shares that follow the losses (`odm`).
+/// shares that follow the losses (`odm`, `ado`).
 ///
 /// Without --text it runs on a book of Cicero's, and on this project's own pages and code, with whole licences PLANTED
 /// between them. With it, on plain text (.txt), or on Parquet, Arrow, JSON lines, CSV or TSV files with a column `text`:
 ///
 /// --text plays=shakespeare.txt --text terms=terms.jsonl.zst
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "language_model", verbatim_doc_comment)]
 pub struct Arguments {
     /// A domain: its name and the path, pattern or URL of its texts. Two or more.
     #[arg(long, value_parser = named)]
     text: Vec<(String, String)>,
+    /// How domains share the steps, separated by commas: each is a training of its own.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Mixture::Fixed, Mixture::Odm])]
+    mixtures: Vec<Mixture>,
     /// Optimiser steps of each training, from 1.
     #[arg(long, default_value_t = HYPER.steps, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     steps: u32,
+    /// What every example takes.
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
+}
+
+/// How domains share the steps of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mixture {
+    /// In equal shares throughout.
+    Fixed,
+    /// In shares that follow the losses (Albalak et al. 2023).
+    Odm,
+    /// In shares that follow what a scaling law of each domain's loss promises (Jiang et al. 2025).
+    Ado,
+}
+
+impl Mixture {
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Odm => "odm",
+            Self::Ado => "ado",
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "Arable, fixed shares",
+            Self::Odm => "Arable, odm",
+            Self::Ado => "Arable, ado",
+        }
+    }
+
+    /// The policy, which only watches for the first third of the steps.
+    fn policy(self, recipe: Recipe, steps: u32) -> Recipe {
+        let recipe = recipe.policy(self.key());
+        match self {
+            Self::Fixed => recipe,
+            Self::Odm => recipe.policy_option("warmup", i64::from(steps / 3)),
+            Self::Ado => recipe
+                .policy_option("warmup", i64::from(steps / 3))
+                .policy_option("refit", i64::from(steps.div_ceil(6))),
+        }
+    }
 }
 
 /// What a training is made of.
@@ -77,6 +122,12 @@ fn named(text: &str) -> std::result::Result<(String, String), String> {
 }
 
 impl Arguments {
+    /// The same with another seed, say.
+    #[must_use]
+    pub fn with(&self, common: &Common) -> Self {
+        Self { common: common.clone(), ..self.clone() }
+    }
+
     /// What the example does, but for printing.
     ///
     /// # Errors
@@ -92,7 +143,7 @@ impl Arguments {
         let folder = self.common.folder("language_model")?;
         let (domains, dirt) = if self.text.is_empty() {
             let dirt =
-                "Whole licences are PLANTED between every twenty documents; the texts are those of this version.";
+                "Whole licences are PLANTED between every hundred documents; the texts are those of this version.";
             (corpus::built_in(&folder.join("texts"), self.common.seed)?, dirt)
         } else {
             let texts = self.text.iter();
@@ -100,14 +151,13 @@ impl Arguments {
                 |(name, url): &(String, String)| corpus::by_path(name, url, self.text.len(), &folder.join("texts"));
             (texts.map(domain).collect::<Result<_>>()?, "Nothing was planted: what is wrong here came with the texts.")
         };
-        let hyper = Hyper { steps: self.steps, batch: self.common.sizes(1, HYPER.batch).1, ..HYPER };
-        Training::new(domains, hyper, &self.common)?.run(&folder, dirt, &self.common.bars())
-    }
-
-    /// Whether the outcome is to be printed as JSON too.
-    #[must_use]
-    pub const fn json(&self) -> bool {
-        self.common.json
+        let hyper = Hyper {
+            steps: self.steps,
+            batch: self.common.sizes(1, HYPER.batch).1,
+            learning_rate: self.common.learning_rate.unwrap_or(HYPER.learning_rate),
+            ..HYPER
+        };
+        Training::new(domains, hyper, &self.common)?.run(&self.mixtures, &folder, dirt, &self.common.bars())
     }
 }
 
@@ -128,6 +178,8 @@ struct Training {
     model: ByteModel,
     hyper: Hyper,
     seed: u64,
+    /// In autodiff.
+    device: Device,
     held_name: &'static str,
     /// Batches of each domain's held-out documents, outside of autodiff.
     held: Vec<Vec<Slots>>,
@@ -146,6 +198,7 @@ impl Training {
                 .clean("exact_duplicate", [("column", Licences::COLUMN.into())])
         };
         let part = if common.on == On::Test { Part::Holdout } else { Part::Valid };
+        let device = common.device();
         let mut string = Vec::new();
         let mut held = Vec::new();
         for domain in &domains {
@@ -159,7 +212,7 @@ impl Training {
                 let (mut text, _) = without_licences(text);
                 text.truncate(text.floor_char_boundary(HELD - size));
                 size += text.len();
-                documents.extend((!text.is_empty()).then(|| Slots::cut(&bytes::tokens(&text), &Device::flex())));
+                documents.extend((!text.is_empty()).then(|| Slots::cut(&bytes::tokens(&text), &device)));
             }
             if documents.is_empty() {
                 return Err(format!("domain `{}` is too small: no document of it is kept out", domain.name).into());
@@ -176,47 +229,42 @@ impl Training {
         recipe.stream.window = Some(u32::try_from(held.len())?);
         let model = begin(
             common.seed,
+            &device,
             |device| ByteModel::new(hyper.width, device),
             |model, device| model.losses(&Slots::cut(&[0; SLOT], device)),
         );
         let held_name = if part == Part::Holdout { "test" } else { "validation" };
-        Ok(Self { recipe: recipe.seed(common.seed), names, model, hyper, seed: common.seed, held_name, held, plain })
+        let (recipe, seed, device) = (recipe.seed(common.seed), common.seed, device.autodiff());
+        Ok(Self { recipe, names, model, hyper, seed, device, held_name, held, plain })
     }
 
-    fn run(self, folder: &Path, dirt: &str, bars: &Bars) -> Result<LanguageOutcome> {
+    fn run(self, mixtures: &[Mixture], folder: &Path, dirt: &str, bars: &Bars) -> Result<LanguageOutcome> {
         let bar = |name: &str| bars.add(name, Some(self.hyper.steps.into()), "steps");
         let plain = DataLoaderBuilder::new(SlotBatcher)
             .batch_size(self.hyper.batch)
             .shuffle(self.seed)
             .build(InMemDataset::new(self.plain.clone()))
-            .to_device(&device());
+            .to_device(&self.device);
         let progress = bar("plain burn");
         let loss = |model: &ByteModel, batch: &Slots| model.mean_loss(batch);
         let mut runs = vec![self.train("burn", "plain burn", &plain, loss, &progress)?];
         progress.finish();
 
-        let mut notes = Vec::new();
         let mut rows = None;
-        for (key, name, policy) in [("fixed", "Arable, fixed shares", "uniform"), ("odm", "Arable, odm", "odm")] {
-            let stream = Stream::builder(self.recipe.clone().policy(policy))
+        for mixture in mixtures {
+            let (key, name) = (mixture.key(), mixture.name());
+            let stream = Stream::builder(mixture.policy(self.recipe.clone(), self.hyper.steps))
                 .operator(Box::new(Licences), Action::Drop)
                 .transform(Arc::new(Tokenise))
                 .pack(Packing::new(COLUMN, u32::try_from(SLOT)?).fit(Fit::ConcatAndCut))
                 .record(folder.join(key));
-            let stream = match stream.open() {
-                Err(arable_loader::Error::Recipe(what)) if policy == "odm" && what.contains("not in this version") => {
-                    notes.push(format!("{name} is left out: {what}"));
-                    continue;
-                }
-                stream => stream?,
-            };
-            let loader = CuratedDataLoader::from_arrow(stream, Slots::packed);
+            let loader = CuratedDataLoader::from_arrow(stream.open()?, Slots::packed);
             let progress = bar(name);
             let loss = |model: &ByteModel, batch: &Curated<Slots>| {
                 // Each document's loss is the mean over its tokens in the slot, weighed by how many these are.
                 batch.settle(batch.of_tokens(model.losses(batch), batch.counts()), Signals::none())
             };
-            let mut run = self.train(key, name, &loader.to_device(&device()), loss, &progress)?;
+            let mut run = self.train(key, name, &loader.to_device(&self.device), loss, &progress)?;
             progress.finish();
             let (domains, account, ledger) =
                 loader.with_stream(|stream| (stream.domains(), stream.account(), stream.ledger()));
@@ -234,7 +282,6 @@ impl Training {
             domains: self.names,
             rows: rows.ok_or("no stream was trained on")?,
             runs,
-            notes,
         })
     }
 

@@ -1,5 +1,6 @@
 //! What the trainings of the language model came to: a table for people, one JSON object for programs.
 
+use crate::seeds::Told;
 use arable_loader::{
     ledger::Account,
     report::{Align, Table, accounting, numbers::count},
@@ -53,8 +54,6 @@ pub struct LanguageOutcome {
     pub rows: Account,
     /// The trainings, plain burn first.
     pub runs: Vec<LanguageRun>,
-    /// What was left out, and why.
-    pub notes: Vec<String>,
 }
 
 impl LanguageOutcome {
@@ -74,7 +73,6 @@ impl LanguageOutcome {
             "evaluated_on": self.held_name,
             "domains": self.domains,
             "rows": self.rows,
-            "notes": self.notes,
         });
         for run in &self.runs {
             json[run.key] = serde_json::json!(run);
@@ -86,7 +84,8 @@ impl LanguageOutcome {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!("\nlanguage_model, seed {}. {}\n\n", self.seed, self.dirt);
-        let documents = self.runs.iter().find(|run| run.key == "fixed").map_or(0, |run| run.documents.iter().sum());
+        let documents = self.runs.iter().find(|run| !run.documents.is_empty());
+        let documents = documents.map_or(0, |run| run.documents.iter().sum());
         text += &accounting(&self.rows, documents).to_string();
         text += &format!(
             "\nEach training: the same initial weights, {} optimiser steps; bits a byte on the {} documents of each \
@@ -114,18 +113,45 @@ impl LanguageOutcome {
             });
             text += &format!("{}: {}.\n", run.name, domains.collect::<Vec<_>>().join("; "));
         }
-        for note in &self.notes {
-            text += &format!("{note}\n");
-        }
+        text += &self.verdict();
         text
     }
 
-    /// Prints the outcome to standard output: the table, and the JSON object last where it is asked for.
+    /// Which training tells the domains better than the ones before it, and which does not.
+    fn verdict(&self) -> String {
+        let mut text = String::new();
+        let against = |run: &LanguageRun, other: &LanguageRun| {
+            let bits = run.mean() - other.mean();
+            let word = match bits {
+                _ if bits.abs() < 5e-4 => "the same",
+                _ if bits < 0.0 => "better",
+                _ => "WORSE",
+            };
+            format!("{}: {bits:+.3} bits a byte than {}, which is {word}.\n", run.name, other.name)
+        };
+        if let Some((plain, others)) = self.runs.split_first() {
+            others.iter().for_each(|run| text += &against(run, plain));
+            if let Some(fixed) = self.run("fixed") {
+                others.iter().filter(|run| run.key != fixed.key).for_each(|run| text += &against(run, fixed));
+            }
+        }
+        text + "One seed says little: --seeds 5 tells how far they differ by chance.\n"
+    }
+}
+
+impl Told for LanguageOutcome {
+    const MEASURED: &'static str = "bits a byte, mean over the domains";
+    const DIGITS: usize = 3;
+
     #[expect(clippy::print_stdout, reason = "this is what the examples are for")]
-    pub fn print(&self, json: bool) {
+    fn print(&self, json: bool) {
         print!("{}", self.text());
         if json {
             println!("{}", self.json());
         }
+    }
+
+    fn numbers(&self) -> Vec<(String, f64)> {
+        self.runs.iter().map(|run| (run.name.to_owned(), run.mean())).collect()
     }
 }

@@ -22,6 +22,7 @@ pub mod planted;
 pub mod queries;
 pub mod reading;
 pub mod sample;
+pub mod seeds;
 pub mod table;
 pub mod tabular;
 pub mod text_classification;

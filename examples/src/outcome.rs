@@ -1,6 +1,6 @@
 //! What a comparison came to: a table for people, one JSON object for programs.
 
-use crate::training::Trained;
+use crate::{seeds::Told, training::Trained};
 use arable_loader::{
     ledger::Account,
     report::{Align, Table, accounting, numbers::count},
@@ -54,6 +54,8 @@ pub struct Outcome {
     pub runs: Vec<(&'static str, String, Run)>,
     /// How well the observed trajectories ranked the wrong labels.
     pub mislabel_auroc: Option<f64>,
+    /// What the rows say whose labels the observed trajectories doubt most, where that can be shown.
+    pub suspects: Vec<String>,
     /// Where the last run was written down.
     pub ledger: PathBuf,
 }
@@ -78,6 +80,7 @@ impl Outcome {
             "burn": self.burn,
             "burn_best": { "accuracy": self.burn_best.1, "epoch": self.burn_best.0 },
             "mislabel_auroc": self.mislabel_auroc,
+            "suspects": self.suspects,
             "ledger": self.ledger,
         });
         for (key, _, run) in &self.runs {
@@ -121,9 +124,11 @@ impl Outcome {
             line(name, run);
         }
         text += &table.to_string();
+        text.push('\n');
+        text += &self.verdict();
         let (epoch, best) = self.burn_best;
         text += &format!(
-            "\nPlain burn at its own best epoch ({epoch} of {}), picked with hindsight on these very rows: {:.1} %.\n",
+            "Plain burn at its own best epoch ({epoch} of {}), picked with hindsight on these very rows: {:.1} %.\n",
             self.epochs,
             100.0 * best
         );
@@ -135,19 +140,55 @@ impl Outcome {
             }
             None => text += "No wrong label is known among the kept rows, so there is no ranking to judge.\n",
         }
+        if !self.suspects.is_empty() {
+            text += "The labels that the observed trajectories doubt most, for a person to look at:\n";
+            self.suspects.iter().for_each(|suspect| text += &format!("  {suspect}\n"));
+        }
         text += &format!("The last run was written down in {}\n", self.ledger.display());
         text
     }
 }
 
 impl Outcome {
-    /// Prints the outcome to standard output: the table, and the JSON object last where it is asked for.
+    /// Which training with Arable tells more rows rightly than plain burn does, and which does not.
+    fn verdict(&self) -> String {
+        let mut text = String::new();
+        let rows = self.held.1.max(1) as f64;
+        let variance = |run: &Run| run.accuracy * (1.0 - run.accuracy) / rows;
+        for (_, name, run) in &self.runs {
+            let gain = run.accuracy - self.burn.accuracy;
+            // Two standard errors, as if the two were tried on rows of their own: they were tried on the same, so a
+            // smaller difference may be real too.
+            let chance = 2.0 * (variance(run) + variance(&self.burn)).sqrt();
+            let found = if gain.abs() <= chance {
+                "level with plain burn, as far as these rows can tell"
+            } else if gain > 0.0 {
+                "BETTER than plain burn"
+            } else {
+                "WORSE than plain burn"
+            };
+            text += &format!("{name}: {found}.\n");
+        }
+        text + "One seed says little: --seeds 5 tells how far they differ by chance.\n"
+    }
+}
+
+impl Told for Outcome {
+    const MEASURED: &'static str = "accuracy after the last epoch, in %";
+    const DIGITS: usize = 1;
+
     #[expect(clippy::print_stdout, reason = "this is what the examples are for")]
-    pub fn print(&self, json: bool) {
+    fn print(&self, json: bool) {
         print!("{}", self.text());
         if json {
             println!("{}", self.json());
         }
+    }
+
+    fn numbers(&self) -> Vec<(String, f64)> {
+        let runs = self.runs.iter().map(|(_, name, run)| (name.clone(), run));
+        let runs = std::iter::once(("plain burn".to_owned(), &self.burn)).chain(runs);
+        runs.map(|(name, run)| (name, 100.0 * run.accuracy)).collect()
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Planted<S> {
     pub classes: usize,
     /// The seed of everything: dirt, weights, orders.
     pub seed: u64,
+    /// What is trained on, outside of autodiff.
+    pub device: Device,
     /// What the model is trained with.
     pub hyper: Hyper,
 }
@@ -75,7 +77,8 @@ impl<S: Image> Planted<S> {
             Some(hidden) => Model::Mlp(Mlp::new(features, hidden, self.classes, device)),
             None => Model::Cnn(Cnn::new(self.shape, self.classes, device)),
         };
-        let model = begin(self.seed, make, |model, device| model.forward(Tensor::zeros([1, features], device)));
+        let model =
+            begin(self.seed, &self.device, make, |model, device| model.forward(Tensor::zeros([1, features], device)));
         let items: Vec<S> = self.train.rows.iter().filter(|row| row.is_valid(self.classes)).cloned().collect();
         let plain = DataLoaderBuilder::new(ImageBatcher::<S>::new(features))
             .batch_size(self.hyper.batch)
@@ -85,15 +88,17 @@ impl<S: Image> Planted<S> {
         Ok(Comparison {
             task: self.task,
             seed: self.seed,
+            device: self.device.clone(),
             dirt: self.dirt.said(self.seed),
             planted: serde_json::to_value(self.dirt)?,
             recipe,
             curate: Box::new(move |stream| CuratedDataLoader::new(stream, ImageBatcher::<S>::new(features))),
             plain,
             model,
-            held: self.held.batches(features, HELD_BATCH, &Device::flex()),
+            held: self.held.batches(features, HELD_BATCH, &self.device),
             held_name: self.held_name.to_owned(),
             wrong: wrong.map(|(row, truth)| Some(row.label()? != (*truth)?)).collect(),
+            describe: Box::new(|_| None),
             epochs: self.hyper.epochs,
             batch: self.hyper.batch,
             learning_rate: self.hyper.learning_rate,

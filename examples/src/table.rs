@@ -208,8 +208,10 @@ pub fn comparison(source: &Source, hyper: Hyper, common: &Common) -> Result<Comp
 
     let (epochs, batch) = common.sizes(hyper.epochs, hyper.batch);
     let columns = features.len();
+    let device = common.device();
     let model = begin(
         common.seed,
+        &device,
         |device| TableModel::new(columns, classes.len(), device),
         |model, device| model.logits(&EntryBatcher.batch(vec![Entry { cells: vec![None; columns], label: 0 }], device)),
     );
@@ -220,6 +222,7 @@ pub fn comparison(source: &Source, hyper: Hyper, common: &Common) -> Result<Comp
     Ok(Comparison {
         task: source.task,
         seed: common.seed,
+        device: device.clone(),
         dirt: source.dirt.clone(),
         planted: source.planted.clone(),
         recipe,
@@ -236,12 +239,13 @@ pub fn comparison(source: &Source, hyper: Hyper, common: &Common) -> Result<Comp
             })
         }),
         model,
-        held: held.chunks(HELD_BATCH).map(|held| EntryBatcher.batch(held.to_vec(), &Device::flex())).collect(),
+        held: held.chunks(HELD_BATCH).map(|held| EntryBatcher.batch(held.to_vec(), &device)).collect(),
         held_name: format!("{part} rows {kind}"),
         wrong,
+        describe: Box::new(|_| None),
         epochs,
         batch,
-        learning_rate: hyper.learning_rate,
+        learning_rate: common.learning_rate.unwrap_or(hyper.learning_rate),
         variants: Variant::all(hyper.warmup, open),
     })
 }

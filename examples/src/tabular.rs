@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// CSV or TSV file, by path, pattern or URL:
 ///
 /// --table dirty.csv --truth clean.csv --target type --ignore index
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "tabular", verbatim_doc_comment)]
 pub struct Arguments {
     /// The table: a path, a pattern or a URL. A tenth of its contents is kept out for validation, a fifth for the test.
@@ -44,14 +44,21 @@ pub struct Arguments {
     /// Without --table: how many orders to generate, 200 to 1,000,000.
     #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(200..=1_000_000), conflicts_with = "table")]
     rows: u32,
+    /// What every example takes.
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 /// Set by judgement and not searched for: on no split at all.
 pub const HYPER: Hyper = Hyper { epochs: 40, batch: 32, warmup: 8, learning_rate: 1e-3 };
 
 impl Arguments {
+    /// The same with another seed, say.
+    #[must_use]
+    pub fn with(&self, common: &Common) -> Self {
+        Self { common: common.clone(), ..self.clone() }
+    }
+
     /// What the example does, but for printing.
     ///
     /// # Errors
@@ -84,12 +91,6 @@ impl Arguments {
             _ => generated("tabular", &folder, self.rows as usize, self.noise, &self.common)?,
         };
         comparison.run(&folder, &self.common.bars())
-    }
-
-    /// Whether the outcome is to be printed as JSON too.
-    #[must_use]
-    pub const fn json(&self) -> bool {
-        self.common.json
     }
 }
 

@@ -22,6 +22,7 @@ use burn::{
     nn::{Embedding, EmbeddingConfig, Linear, LinearConfig},
     tensor::{Device, Int, Tensor, TensorData},
 };
+use std::collections::HashMap;
 
 /// Buckets that words and pairs of words are hashed into.
 const BUCKETS: usize = 1 << 13;
@@ -29,6 +30,10 @@ const BUCKETS: usize = 1 << 13;
 const MOST_GRAMS: usize = 256;
 /// Numbers that a bucket is embedded in.
 const WIDTH: usize = 64;
+/// Words of which a text of the training rows and one of the test share a run, where they are held for copies.
+const GRAM: usize = 8;
+/// Characters of a text that are shown.
+const SHOWN: usize = 100;
 /// Texts of a batch of held-out ones; any will do.
 const HELD_BATCH: usize = 500;
 
@@ -134,6 +139,8 @@ pub struct Source {
     pub label: String,
     /// The column of the true labels, where there is one.
     pub truth: Option<String>,
+    /// Whether they are somebody's own: then training rows of which more than half stands in the test rows are dropped.
+    pub by_path: bool,
     /// What is wrong with the data, in a sentence.
     pub dirt: String,
     /// What was planted; null where nothing was.
@@ -160,9 +167,22 @@ pub fn comparison(source: &Source, hyper: Hyper, common: &Common) -> Result<Comp
         None => recipe,
     };
     let train = read(&with_truth(recipe.clone()), Part::Train)?;
+    let test = read(&with_truth(Recipe::new(&source.test).columns([text, label])), Part::Train)?;
+    let recipe = match source.by_path && texts(&test.data, text)?.iter().flatten().any(|text| is_long(text)) {
+        true => recipe.clean(
+            "decontaminate",
+            [
+                ("column", text.into()),
+                ("sets", vec![source.test.clone()].into()),
+                ("n", (GRAM as i64).into()),
+                ("share", 0.5.into()),
+            ],
+        ),
+        false => recipe,
+    };
     let held = match common.on {
         On::Valid => read(&with_truth(recipe.clone()), Part::Valid)?,
-        On::Test => read(&with_truth(Recipe::new(&source.test).columns([text, label])), Part::Train)?,
+        On::Test => test,
     };
     let labels = texts(&train.data, label)?;
     let truth = source.truth.as_ref().map(|truth| texts(&train.data, truth)).transpose()?;
@@ -175,6 +195,9 @@ pub fn comparison(source: &Source, hyper: Hyper, common: &Common) -> Result<Comp
         let label = labels[place].as_ref().filter(|label| classes.number(label).is_some());
         wrong[train.rows[place]] = label.zip(truth.as_ref()).map(|(label, truth)| label != truth);
     }
+    let described: HashMap<usize, String> = (train.rows.iter().zip(texts(&train.data, text)?.iter().zip(&labels)))
+        .filter_map(|(row, (text, label))| Some((*row, shown(label.as_ref()?, text.as_ref()?))))
+        .collect();
     let items = passages(&train.data, text, label, &classes)?.into_iter().flatten();
     let items = items.filter(|item| !item.text.trim().is_empty()).collect();
     let held = passages(&held.data, text, source.truth.as_deref().unwrap_or(label), &classes)?;
@@ -188,8 +211,10 @@ pub fn comparison(source: &Source, hyper: Hyper, common: &Common) -> Result<Comp
     let variants = Variant::all(hyper.warmup, move |recipe| {
         Stream::builder(recipe).operator(Box::new(known.clone()), Action::Drop)
     });
+    let device = common.device();
     let model = begin(
         common.seed,
+        &device,
         |device| BagModel::new(classes.len(), device),
         |model, device| model.logits(&PassageBatcher.batch(vec![Passage { text: String::new(), label: 0 }], device)),
     );
@@ -203,6 +228,7 @@ pub fn comparison(source: &Source, hyper: Hyper, common: &Common) -> Result<Comp
     Ok(Comparison {
         task: "text_classification",
         seed: common.seed,
+        device: device.clone(),
         dirt: source.dirt.clone(),
         planted: source.planted.clone(),
         recipe,
@@ -219,14 +245,31 @@ pub fn comparison(source: &Source, hyper: Hyper, common: &Common) -> Result<Comp
             })
         }),
         model,
-        held: held.chunks(HELD_BATCH).map(|held| PassageBatcher.batch(held.to_vec(), &Device::flex())).collect(),
+        held: held.chunks(HELD_BATCH).map(|held| PassageBatcher.batch(held.to_vec(), &device)).collect(),
         held_name: name.to_owned(),
         wrong,
+        describe: Box::new(move |row| described.get(&row).cloned()),
         epochs,
         batch,
-        learning_rate: hyper.learning_rate,
+        learning_rate: common.learning_rate.unwrap_or(hyper.learning_rate),
         variants,
     })
+}
+
+/// Whether there is surely a run of [`GRAM`] words in a text, however these are cut.
+fn is_long(text: &str) -> bool {
+    text.split_whitespace().count() >= 2 * GRAM
+}
+
+/// A text with its label, for people.
+fn shown(label: &str, text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    let mut short: String = text.chars().take(SHOWN).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    format!("{label}: {short}")
 }
 
 /// The rows of `data` as passages; `None` where one has no text or no class.

@@ -106,7 +106,10 @@ impl<O: 'static> CuratedDataLoader<O> {
     }
 
     /// Registers what the stream has to say as metrics of `training`, each step's beside the loss: the share of rows
-    /// kept, the batch's effective sample size, the share of rows that the policy doubts, and the wait for data.
+    /// kept, the batch's effective sample size, the share of rows drawn whose label is flagged, and the wait for data.
+    ///
+    /// A label is flagged if, on the mean over all presentations that were reported before the row's window was drawn, the
+    /// model gave another class more than the label. It needs [`Signals::classification`](crate::Signals::classification).
     #[must_use]
     pub fn watch<M: LearnerModel>(&self, training: SupervisedTraining<M>) -> SupervisedTraining<M> {
         StreamMetric::all(&self.run).fold(training, SupervisedTraining::metric_train_numeric)
@@ -241,6 +244,7 @@ impl<O> Iter<'_, O> {
                     return Ok(None);
                 };
                 let curated = self.make(dealt, lease.run())?;
+                lease.hand_over();
                 self.done = lease.done();
                 self.state = State::Open(lease);
                 Ok(Some(curated))

@@ -18,18 +18,18 @@ use crate::{pace::Sums, run::Run};
 enum Kind {
     Kept,
     Effective,
-    Doubted,
+    Flagged,
     Wait,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Kept, Self::Effective, Self::Doubted, Self::Wait];
+    const ALL: [Self; 4] = [Self::Kept, Self::Effective, Self::Flagged, Self::Wait];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Kept => "Kept rows",
             Self::Effective => "Effective sample size",
-            Self::Doubted => "Doubted rows",
+            Self::Flagged => "Flagged labels",
             Self::Wait => "Wait for data",
         }
     }
@@ -38,8 +38,10 @@ impl Kind {
         match self {
             Self::Kept => "the rows that cleaning kept, as a share of those read so far",
             Self::Effective => "(sum of weights)^2 / sum of squared weights, as a share of the batch",
-            Self::Doubted => "the rows of a batch whose weight is below 1, as the policy doubts them",
-            Self::Wait => "how long a step waited for its batch",
+            Self::Flagged => {
+                "the rows drawn whose label the model contradicts on the mean of all that was seen of them before"
+            }
+            Self::Wait => "how long a step waited for its batch, the batcher's time included",
         }
     }
 
@@ -57,11 +59,14 @@ impl Kind {
         match self {
             Self::Kept => (share(now.kept, now.read), batches),
             Self::Effective => (100.0 * (now.effective - before.effective) / batches.max(1) as f64, batches),
-            Self::Doubted => {
+            Self::Flagged => {
                 let rows = now.rows - before.rows;
-                (if rows > 0 { share(now.doubted - before.doubted, rows) } else { 0.0 }, rows)
+                (if rows > 0 { share(now.flagged - before.flagged, rows) } else { 0.0 }, rows)
             }
-            Self::Wait => (1000.0 * (now.wait - before.wait).as_secs_f64() / batches.max(1) as f64, batches),
+            Self::Wait => {
+                let waited = now.wait + now.batching - before.wait - before.batching;
+                (1000.0 * waited.as_secs_f64() / batches.max(1) as f64, batches)
+            }
         }
     }
 }
@@ -81,8 +86,9 @@ pub struct StreamMetric {
 }
 
 impl StreamMetric {
-    /// All of them: the share of rows kept, the effective sample size, the share of doubted rows, the wait for data.
+    /// All of them: the share of rows kept, the effective sample size, the share of flagged labels drawn, the wait for data.
     pub(crate) fn all(run: &Arc<Run>) -> impl Iterator<Item = Self> + use<'_> {
+        run.tally.watch();
         Kind::ALL.into_iter().map(|kind| Self {
             kind,
             name: Arc::new(kind.name().to_owned()),

@@ -4,22 +4,27 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use arable_loader::{report::numbers, stream::Timings};
+use arable_loader::{Position, report::numbers, stream::Timings, value::Table};
 
 /// Sums over the batches that were handed over so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sums {
     pub(crate) batches: u64,
     pub(crate) rows: u64,
-    /// Rows whose weight is less than 1: rows that the policy doubts.
-    pub(crate) doubted: u64,
+    /// Rows whose label the model had contradicted so far when they were drawn. Counted while somebody watches.
+    pub(crate) flagged: u64,
     /// Of each batch, (Σw)² / Σw² / rows.
     pub(crate) effective: f64,
     pub(crate) wait: Duration,
+    /// In the batcher, which makes tensors of what was waited for.
+    pub(crate) batching: Duration,
     /// From a batch's handing over to the asking for the next.
     pub(crate) step: Duration,
     /// Rows that were kept, of those that were read, at their first pass.
@@ -28,15 +33,27 @@ pub(crate) struct Sums {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Tally(Mutex<Sums>);
+pub(crate) struct Tally {
+    sums: Mutex<Sums>,
+    watched: AtomicBool,
+}
 
 impl Tally {
     pub(crate) fn sums(&self) -> Sums {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.sums.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut Sums)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.sums.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// From now on, counts too what costs a look at each row's trajectory.
+    pub(crate) fn watch(&self) {
+        self.watched.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
     }
 }
 
@@ -45,9 +62,14 @@ impl Sums {
     pub(crate) fn count(&mut self, weights: &[f32]) {
         self.batches += 1;
         self.rows += weights.len() as u64;
-        self.doubted += weights.iter().filter(|&&weight| weight < 1.0).count() as u64;
         self.effective += effective_share(weights);
     }
+}
+
+/// How many of the rows have a label that the model contradicts in `values`: their flags.
+pub(crate) fn flagged(positions: &[Position], values: &Table) -> u64 {
+    let trajectories = positions.iter().filter_map(|&position| values.get(position));
+    trajectories.filter(|trajectory| trajectory.is_contradicted()).count() as u64
 }
 
 /// Kish's effective sample size (Σw)² / Σw² as a share of the rows, in 0 to 1; 0 where nothing weighs anything.
@@ -64,8 +86,10 @@ fn effective_share(weights: &[f32]) -> f64 {
 pub struct Pace {
     /// Batches that were handed over.
     pub batches: u64,
-    /// How long the training waited for them, in all.
+    /// How long the training waited for the stream, in all.
     pub wait: Duration,
+    /// How long its batcher took, which runs on the training's own thread and makes tensors of what the stream gave.
+    pub batching: Duration,
     /// How long it was busy with them: from each batch's handing over to the asking for the next.
     pub step: Duration,
     /// What the stream's own threads did in the meantime.
@@ -73,11 +97,13 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The share of the time that the training waited for data, in 0 to 1; 0 before the first batch.
+    /// The share of the time that the training waited for data, the batcher's time included, in 0 to 1; 0 before the
+    /// first batch.
     #[must_use]
     pub fn waiting(&self) -> f64 {
-        let whole = (self.wait + self.step).as_secs_f64();
-        if whole > 0.0 { self.wait.as_secs_f64() / whole } else { 0.0 }
+        let data = (self.wait + self.batching).as_secs_f64();
+        let whole = data + self.step.as_secs_f64();
+        if whole > 0.0 { data / whole } else { 0.0 }
     }
 
     /// What would help most, where the data are the bottleneck.
@@ -88,9 +114,14 @@ impl Pace {
         if self.waiting() < NOTICEABLE {
             return None;
         }
-        let Timings { read, clean, draw, gather, wait_blocks, wait_feedback, .. } = self.stream;
+        if self.batching > self.wait {
+            return Some(
+                "most of it goes into the batcher, on the training's own thread: make batches of columns                  (`FromColumns`), and have the stream's threads do the rest in a transform",
+            );
+        }
+        let Timings { read, clean, draw, gather, transform, wait_blocks, wait_feedback, .. } = self.stream;
         let blocks = if clean > read {
-            "most of it goes into cleaning: give [stream] more threads, or keep verdicts in a cache"
+            "most of it goes into cleaning: give [stream] more threads, or clean once with `arable curate`"
         } else {
             "most of it goes into reading and decoding: give [stream] more threads, carry fewer columns, or store the \
              data less compressed"
@@ -102,6 +133,10 @@ impl Pace {
                 "draws wait for the training's own reports: raise [stream] feedback_lag, or settle batches earlier",
             ),
             (draw + gather, "most of it goes into drawing and gathering: use larger batches, or a smaller window"),
+            (
+                transform,
+                "most of it goes into the transform: give [stream] more threads, or transform the data once before",
+            ),
         ]
         .into_iter()
         .max_by_key(|(time, _)| *time)
@@ -111,13 +146,15 @@ impl Pace {
 
 impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { batches, wait, step, .. } = self;
+        let Self { batches, wait, batching, step, .. } = self;
         let each = |time: &Duration| numbers::duration(*time / u32::try_from(*batches).unwrap_or(u32::MAX).max(1));
         write!(
             f,
-            "the training waited {:.1} % of its time for data ({} a batch, beside {} of compute)",
+            "the training waited {:.1} % of its time for data ({} a batch for the stream and {} in its batcher, beside {} \
+             of compute)",
             100.0 * self.waiting(),
             each(wait),
+            each(batching),
             each(step)
         )?;
         match self.advice() {
@@ -142,7 +179,7 @@ mod tests {
     #[test]
     fn advice_names_what_the_time_went_into() {
         let second = Duration::from_secs(1);
-        let pace = |wait, stream| Pace { batches: 10, wait, step: second, stream };
+        let pace = |wait, stream| Pace { batches: 10, wait, batching: Duration::ZERO, step: second, stream };
         let timings = Timings { read: second, clean: second * 3, wait_blocks: second, ..Timings::default() };
         assert!(pace(second, timings).advice().unwrap().contains("cleaning"));
         let timings = Timings { read: second * 3, clean: second, wait_blocks: second, ..Timings::default() };
@@ -150,8 +187,12 @@ mod tests {
         assert!(pace(second, timings).advice().unwrap().contains("decoding"));
         let timings = Timings { wait_feedback: second, ..Timings::default() };
         assert!(pace(second, timings).advice().unwrap().contains("feedback_lag"));
+        let timings = Timings { transform: second, ..Timings::default() };
+        assert!(pace(second, timings).advice().unwrap().contains("transform"));
+        let rows = Pace { batching: second * 2, ..pace(second, timings) };
+        assert!(rows.advice().unwrap().contains("FromColumns") && rows.to_string().contains("waited 75.0 %"));
         let idle = pace(Duration::from_millis(10), timings);
         assert!(idle.advice().is_none() && idle.to_string().ends_with("compute is the bottleneck"));
-        assert_eq!(Pace { batches: 0, wait: Duration::ZERO, step: Duration::ZERO, stream: timings }.waiting(), 0.0);
+        assert_eq!(Pace { step: Duration::ZERO, ..pace(Duration::ZERO, timings) }.waiting(), 0.0);
     }
 }

@@ -7,11 +7,11 @@ use arable_loader::report::{Bars, Progress, ProgressMode};
 use burn::train::{
     LearnerSummary,
     logger::{EvaluationProgressLogger, TrainingProgressLogger},
-    metric::{MetricDefinition, MetricEntry, MetricId, format_float},
+    metric::{MetricAttributes, MetricDefinition, MetricEntry, MetricId, format_float},
     renderer::{EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation, MetricsRendererTraining},
 };
 
-/// Bars with metric values, on standard error; for `SupervisedTraining::renderer`.
+/// Bars with metric values, on standard error unless told otherwise; for `SupervisedTraining::renderer`.
 ///
 /// ```no_run
 /// # use burn::train::{LearnerModel, SupervisedTraining};
@@ -25,7 +25,8 @@ use burn::train::{
 #[derive(Debug)]
 pub struct BarsRenderer {
     bars: Bars,
-    names: HashMap<MetricId, Arc<String>>,
+    /// Name and unit of each metric.
+    names: HashMap<MetricId, (Arc<String>, String)>,
     epochs: usize,
     epoch: usize,
     current: Option<Current>,
@@ -43,7 +44,13 @@ impl BarsRenderer {
     /// Bars on a terminal and lines elsewhere, or nothing.
     #[must_use]
     pub fn new(mode: ProgressMode) -> Self {
-        Self { bars: Bars::new(mode), names: HashMap::new(), epochs: 0, epoch: 0, current: None, values: Vec::new() }
+        Self::on(Bars::new(mode))
+    }
+
+    /// The same at a place of one's own, such as one that other bars stand in too.
+    #[must_use]
+    pub fn on(bars: Bars) -> Self {
+        Self { bars, names: HashMap::new(), epochs: 0, epoch: 0, current: None, values: Vec::new() }
     }
 
     fn begin(&mut self, label: String, items: usize) {
@@ -71,8 +78,9 @@ impl BarsRenderer {
             MetricState::Generic(entry) => (entry, None),
             MetricState::Numeric(entry, number) => (entry, number),
         };
-        let name = self.names.get(&metric_id).map_or_else(|| Arc::new("metric".to_owned()), Arc::clone);
-        let value = number.map_or(serialized_entry.formatted, |number| format_float(number.current(), 3));
+        let unknown = || (Arc::new("metric".to_owned()), String::new());
+        let (name, unit) = self.names.get(&metric_id).cloned().unwrap_or_else(unknown);
+        let value = number.map_or(serialized_entry.formatted, |number| format_float(number.current(), 3) + &unit);
         match self.values.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = value,
             None => self.values.push((name, value)),
@@ -178,6 +186,10 @@ impl MetricsRenderer for BarsRenderer {
     }
 
     fn register_metric(&mut self, definition: MetricDefinition) {
-        self.names.insert(definition.metric_id, definition.name);
+        let unit = match definition.attributes {
+            MetricAttributes::Numeric(numeric) => numeric.unit.map(|unit| format!(" {unit}")),
+            MetricAttributes::None => None,
+        };
+        self.names.insert(definition.metric_id, (definition.name, unit.unwrap_or_default()));
     }
 }

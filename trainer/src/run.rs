@@ -17,7 +17,7 @@ use arrow::array::RecordBatch;
 use crate::{
     Error, Pace, Result,
     feedback::Feedback,
-    pace::{Sums, Tally},
+    pace::{self, Sums, Tally},
 };
 
 /// Settled batches that wait for others before they are sent back, at most.
@@ -142,8 +142,8 @@ impl Run {
 
     /// Where the training's time went so far.
     pub(crate) fn pace(&self) -> Pace {
-        let Sums { batches, wait, step, .. } = self.tally.sums();
-        Pace { batches, wait, step, stream: self.with_stream(|stream| stream.timings()) }
+        let Sums { batches, wait, batching, step, .. } = self.tally.sums();
+        Pace { batches, wait, batching, step, stream: self.with_stream(|stream| stream.timings()) }
     }
 
     /// Where the stream stands after the last batch handed over, with everything that was settled so far reported.
@@ -168,7 +168,16 @@ impl Run {
         cursor.leased = true;
         let (epoch, done) = (cursor.epoch, cursor.taken);
         drop(dealing);
-        Ok(Lease { run: Arc::clone(self), rank, ranks, epoch, done, handed_over: None })
+        Ok(Lease {
+            run: Arc::clone(self),
+            rank,
+            ranks,
+            epoch,
+            done,
+            given: None,
+            handed_over: None,
+            batching: Duration::ZERO,
+        })
     }
 
     /// Deals to another number of ranks from here on.
@@ -219,8 +228,11 @@ pub(crate) struct Lease {
     epoch: u64,
     /// Batches of this virtual epoch that the rank has had.
     done: u64,
-    /// When the last batch was handed over.
+    /// When the stream gave the last batch, and when it was handed over.
+    given: Option<Instant>,
     handed_over: Option<Instant>,
+    /// What passed between the two.
+    batching: Duration,
 }
 
 impl Lease {
@@ -236,12 +248,20 @@ impl Lease {
         run.feedback.send_late(self.next_number() + self.ranks - 1);
         let asked = Instant::now();
         let step = self.handed_over.map_or(Duration::ZERO, |handed_over| asked - handed_over);
+        let batching = std::mem::take(&mut self.batching);
         let mut dealing = run.dealing();
         let dealt = self.deal(&mut dealing)?;
         if let Dealt::Batch(batch) = &dealt {
+            let flagged = if run.tally.is_watched() {
+                pace::flagged(&batch.positions, dealing.stream.values_at_draw())
+            } else {
+                0
+            };
             run.tally.change(|sums| {
                 sums.count(&batch.weights);
+                sums.flagged += flagged;
                 sums.wait += asked.elapsed();
+                sums.batching += batching;
                 sums.step += step;
             });
             run.count_kept(run.handed(&dealing.stream), &dealing.stream);
@@ -253,8 +273,15 @@ impl Lease {
             (cursor.epoch, cursor.taken) = (self.epoch + 1, 0);
         }
         drop(dealing);
-        self.handed_over = Some(Instant::now());
+        self.given = Some(Instant::now());
         Ok(Some(dealt))
+    }
+
+    /// Takes note that the batch is made, and goes to the training.
+    pub(crate) fn hand_over(&mut self) {
+        let now = Instant::now();
+        self.batching = self.given.map_or(Duration::ZERO, |given| now - given);
+        self.handed_over = Some(now);
     }
 
     /// The number of the rank's next batch of this virtual epoch, counted over this process's batches.

@@ -43,10 +43,12 @@ fn everything(rounds: usize) -> Result<()> {
     if rounds == 0 {
         return Err("there must be one round at least".into());
     }
+    #[cfg_attr(not(any(feature = "cuda", feature = "wgpu")), expect(unused_mut, reason = "there is one device"))]
     let mut devices = vec![("flex", Device::flex())];
-    if let Some(device) = accelerator() {
-        devices.push(("cuda", device));
-    }
+    #[cfg(feature = "cuda")]
+    devices.push(("cuda", Device::cuda(0)));
+    #[cfg(feature = "wgpu")]
+    devices.push(("wgpu", Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)));
     for (name, device) in &devices {
         println!("## Steps on {name}\n");
         println!(
@@ -63,16 +65,6 @@ fn everything(rounds: usize) -> Result<()> {
     batches::<Perceptron>(rounds)?;
     batches::<Convolutional>(rounds)?;
     batches::<Transformer>(rounds)
-}
-
-#[cfg(feature = "cuda")]
-fn accelerator() -> Option<Device> {
-    Some(Device::cuda(0))
-}
-
-#[cfg(not(feature = "cuda"))]
-const fn accelerator() -> Option<Device> {
-    None
 }
 
 /// The rows of one model.

@@ -12,6 +12,7 @@ use arable_loader::{
     ledger::{self, Record},
     report::{Bars, ProgressMode},
 };
+use burn::tensor::Device;
 use std::collections::HashSet;
 
 use crate::turn;
@@ -31,6 +32,7 @@ fn run(noise: f64, epochs: usize, folder: &std::path::Path) -> Outcome {
         shape: [1, 8, FEATURES / 8],
         classes: CLASSES,
         seed: 3,
+        device: Device::flex(),
         hyper: Hyper { epochs, batch: 32, warmup: 4, learning_rate: 1e-3, hidden: Some(64), shards: 4, group: 128 },
     };
     let folder = fresh_folder(folder, "digits").unwrap();

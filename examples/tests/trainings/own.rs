@@ -1,7 +1,7 @@
 //! The extensions of one's own, as the examples have them.
 
 use crate::turn;
-use arable_examples::arguments::{Common, On};
+use arable_examples::arguments::{Backend, Common, On};
 
 #[path = "../../examples/own_operator.rs"]
 #[expect(dead_code, reason = "its main is not called here")]
@@ -12,7 +12,18 @@ mod own_policy;
 
 fn common(folder: &std::path::Path, epochs: u32) -> Common {
     let runs = folder.to_owned();
-    Common { seed: 5, on: On::Valid, epochs: Some(epochs), batch: None, runs, json: false, quiet: true }
+    Common {
+        seed: 5,
+        seeds: 1,
+        on: On::Valid,
+        epochs: Some(epochs),
+        batch: None,
+        learning_rate: None,
+        device: Backend::Flex,
+        runs,
+        json: false,
+        quiet: true,
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::{
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// The longest message beside a bar, in characters.
-const LONGEST_MESSAGE: usize = 120;
+const LONGEST_MESSAGE: usize = 240;
 
 /// Whether progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,12 +114,20 @@ impl Bars {
         match mode {
             ProgressMode::Quiet => Self(Place::Nowhere),
             ProgressMode::Auto if io::stderr().is_terminal() && !is_dumb => Self::on(ProgressDrawTarget::stderr()),
-            ProgressMode::Auto => Self::into_lines(Box::new(io::stderr()), Instant::now()),
+            ProgressMode::Auto => Self::to(io::stderr()),
         }
     }
 
-    fn on(target: ProgressDrawTarget) -> Self {
+    /// A place for bars on a terminal of one's own.
+    #[must_use]
+    pub fn on(target: ProgressDrawTarget) -> Self {
         Self(Place::Terminal(MultiProgress::with_draw_target(target)))
+    }
+
+    /// A place for lines, such as a log: as where standard error is no terminal.
+    #[must_use]
+    pub fn to(out: impl Write + Send + 'static) -> Self {
+        Self::into_lines(Box::new(out), Instant::now())
     }
 
     fn into_lines(out: Box<dyn Write + Send>, now: Instant) -> Self {
@@ -159,9 +167,12 @@ impl Bars {
             Place::Nowhere => {
                 let _ = writeln!(io::stderr(), "{line}");
             }
-            Place::Terminal(bars) => bars.suspend(|| {
+            Place::Terminal(bars) if bars.is_hidden() => {
                 let _ = writeln!(io::stderr(), "{line}");
-            }),
+            }
+            Place::Terminal(bars) => {
+                let _ = bars.println(line);
+            }
             Place::Lines(lines) => {
                 let mut lines = lock(lines);
                 let last = lines.last;
@@ -354,7 +365,7 @@ mod tests {
 
     fn in_lines() -> (Page, Bars) {
         let page = Page::default();
-        (page.clone(), Bars::into_lines(Box::new(page), Instant::now()))
+        (page.clone(), Bars::to(page))
     }
 
     /// As `advance`, at a moment of the test's choosing.

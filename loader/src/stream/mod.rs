@@ -244,6 +244,13 @@ impl Stream {
         Ok(table)
     }
 
+    /// The trajectories as they were when the last batch handed over was drawn: at the opening of the window that its
+    /// last row came from.
+    #[must_use]
+    pub fn values_at_draw(&self) -> &Table {
+        self.mark.as_ref().map_or(&self.known, |mark| &mark.opening.table)
+    }
+
     /// Where the time went so far.
     #[must_use]
     pub fn timings(&self) -> Timings {

@@ -163,20 +163,29 @@ impl Windows {
     fn open(&mut self, first_batch: u64, again: Option<Again>) -> Result<OpenWindow> {
         let window = self.next;
         self.next += 1;
-        if again.is_none() {
-            let reports = self.let_in(first_batch)?;
+        let before = self.entries.len();
+        // A draw that no report can change is made while the consumer still has batches of the window before.
+        let is_early = !self.shared.policy.reads_signals() && self.shared.work.source.plan().domains.len() < 2;
+        if again.is_none() && !is_early {
+            let reports = self.let_in(first_batch, before)?;
             self.reshare(&reports)?;
         }
         self.domains.advance(&mut self.intake, &mut self.entries)?;
         let shared = Arc::clone(&self.shared);
-        Meters::time(&shared.meters.draw, || {
-            let standings = self.domains.standings();
+        let standings = self.domains.standings();
+        let (offer, draw, hash) = Meters::time(&shared.meters.draw, || {
             let offer = self.domains.take(shared.work.source.plan(), &shared.visits)?;
             if window == 0 && again.is_none() {
                 self.fit();
             }
             let draw = self.draw(window, &offer)?;
             let hash = hash_of(&draw);
+            Ok::<_, Error>((offer, draw, hash))
+        })?;
+        if again.is_none() && is_early {
+            self.let_in(first_batch, before)?;
+        }
+        Meters::time(&shared.meters.draw, || {
             match again {
                 Some(again) if again.draw != hash => {
                     return Err(Error::State(format!(
@@ -212,8 +221,9 @@ impl Windows {
         })
     }
 
-    /// Lets in the reports that a window may see whose first row goes to batch `first_batch`; which they are.
-    fn let_in(&mut self, first_batch: u64) -> Result<Vec<Report>> {
+    /// Lets in the reports that a window may see whose first row goes to batch `first_batch`; which they are. They are
+    /// written down as entry number `at`.
+    fn let_in(&mut self, first_batch: u64, at: usize) -> Result<Vec<Report>> {
         let watermark = first_batch.saturating_sub(self.shared.settings.feedback_lag);
         let wait = if self.shared.policy.reads_signals() { Wait::ForAll } else { Wait::No };
         self.intake.top_up();
@@ -224,7 +234,7 @@ impl Windows {
             self.shared.inbox.give_up_before(watermark.saturating_sub(MOST_HELD));
         }
         let reports = Meters::time(&meters.wait_feedback, || self.shared.inbox.peek_before(watermark, wait));
-        self.apply(&reports)?;
+        self.apply(&reports, at)?;
         Ok(reports)
     }
 
@@ -294,7 +304,7 @@ impl Windows {
     }
 
     /// Lets `reports`, the next ones in the inbox, enter the values.
-    fn apply(&mut self, reports: &[Report]) -> Result<()> {
+    fn apply(&mut self, reports: &[Report], at: usize) -> Result<()> {
         let Some(last) = reports.last() else { return Ok(()) };
         let to = last.batch + 1;
         // A state may be taken at any moment: a report is never in neither place.
@@ -304,7 +314,7 @@ impl Windows {
             self.table.apply(report)?;
         }
         self.applied = to;
-        self.entries.push(Entry::Feedback(reports.to_vec()));
+        self.entries.insert(at, Entry::Feedback(reports.to_vec()));
         Ok(())
     }
 }

@@ -141,8 +141,8 @@ fn systematic_share(table: &Table, classes: &Classes, stride: usize) -> f64 {
     for (position, trajectory) in seen.step_by(stride) {
         rows += 1;
         labels.insert(classes.get(position));
-        let margin = f64::from(trajectory.mean_probability_margin());
-        if margin < 0.0 {
+        if trajectory.is_contradicted() {
+            let margin = f64::from(trajectory.mean_probability_margin());
             let probability = f64::from(trajectory.mean_probability());
             contradicted += 1;
             label += probability;

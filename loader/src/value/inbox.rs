@@ -37,6 +37,10 @@ struct State {
     /// The batches below this one that were taken without a report are those that patience ended for.
     given_up_below: u64,
     waiting_for: Option<u64>,
+    /// How many wait for a report, and for each who waits for batches to be handed out, how many these are: to wake a
+    /// thread for nothing costs more than the rest of what is done here.
+    waiters: usize,
+    awaited: Vec<u64>,
     /// Counts reports and batches handed out, so that a waiter can tell that the trainer is alive.
     events: u64,
     /// Patience ended and no report has come since: it is not spent again on every window.
@@ -72,6 +76,8 @@ impl Inbox {
             slots: VecDeque::new(),
             given_up_below: first,
             waiting_for: None,
+            waiters: 0,
+            awaited: Vec::new(),
             events: 0,
             silent: false,
             warned: false,
@@ -92,7 +98,9 @@ impl Inbox {
         }
         state.slots.push_back(None);
         state.events += 1;
-        self.changed.notify_all();
+        if state.waiters > 0 || state.awaited.iter().any(|awaited| state.next() >= *awaited) {
+            self.changed.notify_all();
+        }
         Ok(())
     }
 
@@ -126,7 +134,9 @@ impl Inbox {
                 *slot = Some(report);
                 state.events += 1;
                 state.silent = false;
-                self.changed.notify_all();
+                if state.waiters > 0 {
+                    self.changed.notify_all();
+                }
                 Ok(())
             }
         }
@@ -182,8 +192,12 @@ impl Inbox {
     /// Waits until all batches below `batch` have been handed out, or the inbox is [closed](Self::close).
     pub fn wait_until_handed_out(&self, batch: u64) {
         let mut state = self.lock();
+        state.awaited.push(batch);
         while state.next() < batch && !state.closed {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Some(own) = state.awaited.iter().position(|awaited| *awaited == batch) {
+            state.awaited.swap_remove(own);
         }
     }
 
@@ -202,6 +216,7 @@ impl Inbox {
 
     fn wait_for_all<'a>(&self, mut state: MutexGuard<'a, State>, batch: u64) -> MutexGuard<'a, State> {
         let mut quiet_since = Instant::now();
+        state.waiters += 1;
         while let Some(missing) = state.missing(batch) {
             if state.closed {
                 break;
@@ -225,6 +240,7 @@ impl Inbox {
             }
         }
         state.waiting_for = None;
+        state.waiters -= 1;
         state
     }
 

@@ -136,6 +136,12 @@ impl Trajectory {
         self.flags & LAST_CORRECT != 0
     }
 
+    /// Whether the model, on the mean of all presentations, gave another class more than the label.
+    #[must_use]
+    pub const fn is_contradicted(&self) -> bool {
+        self.presentations > 0 && self.mean_probability_margin < 0.0
+    }
+
     /// Whether a NaN or an infinity ever came.
     #[must_use]
     pub const fn non_finite(&self) -> bool {

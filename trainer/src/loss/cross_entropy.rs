@@ -117,8 +117,8 @@ impl CrossEntropy {
         }
     }
 
-    /// The losses of sequences: logits `[batch, tokens, classes]` and labels `[batch, tokens]`. Each sample's loss is the
-    /// mean over its tokens that are not ignored (weighted by class where there are class weights), and its factor what
+    /// The losses of sequences: logits `[batch, tokens, classes]`, or `[batch · tokens, classes]`, and labels
+    /// `[batch, tokens]`. Each sample's loss is the mean over its tokens that are not ignored (weighted by class where there are class weights), and its factor what
     /// these count together. So the [`mean`](Losses::mean) is that over all tokens of the batch, as burn's
     /// `CrossEntropyLoss` gives it for the flattened tensors, up to rounding.
     ///
@@ -126,7 +126,7 @@ impl CrossEntropy {
     ///
     /// As [`forward`](Self::forward) does.
     #[must_use]
-    pub fn of_sequences(&self, logits: Tensor<3>, targets: Tensor<2, Int>) -> Losses {
+    pub fn of_sequences<const D: usize>(&self, logits: Tensor<D>, targets: Tensor<2, Int>) -> Losses {
         let [batch, tokens] = targets.dims();
         let (losses, factors) = self.of_tokens(logits, targets);
         let sums = (losses * factors.clone()).sum_dim(1).reshape([batch]);
@@ -136,15 +136,19 @@ impl CrossEntropy {
         Losses::with_factors(sums / counts.clone().mask_fill(empty, 1), counts)
     }
 
-    /// The loss of every token, and what it counts: both `[batch, tokens]`, from logits `[batch, tokens, classes]` and
-    /// labels `[batch, tokens]`.
+    /// The loss of every token, and what it counts: both `[batch, tokens]`, from logits `[batch, tokens, classes]`, or
+    /// `[batch · tokens, classes]`, and labels `[batch, tokens]`.
     ///
     /// # Panics
     ///
     /// As [`forward`](Self::forward) does.
     #[must_use]
-    pub fn of_tokens(&self, logits: Tensor<3>, targets: Tensor<2, Int>) -> (Tensor<2>, Tensor<2>) {
-        let [batch, tokens, classes] = logits.dims();
+    pub fn of_tokens<const D: usize>(&self, logits: Tensor<D>, targets: Tensor<2, Int>) -> (Tensor<2>, Tensor<2>) {
+        let [batch, tokens] = targets.dims();
+        let shape = logits.dims();
+        let classes = shape[D - 1];
+        let matches = shape[..D - 1] == [batch, tokens] || shape[..D - 1] == [batch * tokens];
+        assert!(matches, "logits {shape:?} and labels {:?}", [batch, tokens]);
         let flat = self.forward(logits.reshape([batch * tokens, classes]), targets.reshape([batch * tokens]));
         let factors = flat.factors().unwrap_or_else(|| flat.per_sample().ones_like().detach());
         (flat.per_sample().reshape([batch, tokens]), factors.reshape([batch, tokens]))
@@ -252,6 +256,9 @@ mod tests {
             Tensor::<2, Int>::from_ints([[0, 1, 2, 3, 4, 0, 3], [1, 1, 2, 4, 2, 0, 0], [4, 0, 0, 0, 0, 0, 0]], &device);
         for (ours, burns) in settings() {
             let losses = ours.of_sequences(logits.clone(), targets.clone());
+            let [batch, tokens, classes] = logits.dims();
+            let flat = ours.of_sequences(logits.clone().reshape([batch * tokens, classes]), targets.clone());
+            flat.per_sample().into_data().assert_eq(&losses.per_sample().into_data(), true);
             let flat = burns.init(&device).forward(logits.clone().reshape([21, 5]), targets.clone().reshape([21]));
             let (mean, wanted) = (losses.clone().mean().into_scalar::<f32>(), flat.into_scalar::<f32>());
             assert!((mean - wanted).abs() < 1e-5, "{ours:?}: {mean} and {wanted}");

@@ -74,6 +74,13 @@ impl From<Tensor<1>> for Losses {
     }
 }
 
+/// Losses with their factors, as [`Losses::with_factors`] takes them.
+impl From<(Tensor<1>, Tensor<1>)> for Losses {
+    fn from((losses, factors): (Tensor<1>, Tensor<1>)) -> Self {
+        Self::with_factors(losses, factors)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;

@@ -13,7 +13,6 @@ use burn::{
     nn::{
         Embedding, EmbeddingConfig, Linear, LinearConfig,
         attention::{generate_autoregressive_mask, generate_padding_mask},
-        loss::CrossEntropyLossConfig,
         transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput},
     },
     optim::AdamConfig,
@@ -82,9 +81,9 @@ impl TextGenerationModel {
         let mask = generate_autoregressive_mask(batch, length, &device);
         let x = TransformerEncoderInput::new(x).mask_pad(item.mask_pad).mask_attn(mask);
         let output = self.output.forward(self.transformer.forward(x)).reshape([batch * length, PAD + 1]);
+        let losses = CrossEntropy::new().with_ignored([PAD as i64]).of_sequences(output.clone(), item.targets.clone());
         let targets = item.targets.reshape([batch * length]);
-        let loss = CrossEntropyLossConfig::new().with_pad_tokens(Some(vec![PAD])).init(&device);
-        ClassificationOutput::new(loss.forward(output.clone(), targets.clone()), output, targets)
+        ClassificationOutput::new(losses.per_sample(), output, targets)
     }
 }
 
@@ -94,9 +93,8 @@ impl TrainStep for TextGenerationModel {
 
     fn step(&self, batch: Self::Input) -> TrainOutput<ClassificationOutput> {
         let item = self.forward((*batch).clone());
-        let logits = item.output.clone().reshape([batch.targets.dims()[0], batch.targets.dims()[1], PAD + 1]);
-        let losses = CrossEntropy::new().with_ignored([PAD as i64]).of_sequences(logits, batch.targets.clone());
-        TrainOutput::new(self, batch.settle(losses, Signals::none()).backward(), item)
+        let told = batch.targets.clone().not_equal_scalar(PAD as i64).float().sum_dim(1).squeeze_dim(1);
+        TrainOutput::new(self, batch.settle((item.loss.clone(), told), Signals::none()).backward(), item)
     }
 }
 
