@@ -1,14 +1,17 @@
-"""The table of how well wrong labels are found, from the lines that `value-benchmark wrong-labels` wrote."""
+"""Tables of how well wrong labels are found, from the lines that `value-benchmark` wrote of each data set and seed."""
 
-import sys
-from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
 from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import roc_auc_score
 
-GROUPS = [("symmetric", ["digits", "letter", "satimage"]), ("symmetric", ["magic", "phoneme", "spambase"]), ("pair", ["digits", "letter", "satimage"])]
+MANY, TWO = ["digits", "letter", "satimage"], ["magic", "phoneme", "spambase"]
+PLANTED = [
+    ("symmetric, many classes", [f"{name}-symmetric" for name in MANY]),
+    ("symmetric, two classes", [f"{name}-symmetric" for name in TWO]),
+    ("pair, many classes", [f"{name}-pair" for name in MANY]),
+]
 
 
 def judged(path):
@@ -27,21 +30,15 @@ def judged(path):
     return {name: (roc_auc_score(wrong, score), wrong[worst(score)].mean()) for name, score in scores.items()}
 
 
-def main(folder, seeds):
-    table = {}
-    for kind, names in GROUPS:
-        by_seed = [[judged(folder / f"{name}-{kind}-{seed}.csv") for name in names] for seed in range(1, seeds + 1)]
-        for value in by_seed[0][0]:
-            cell = []
-            for at in range(2):
-                means = [mean(found[value][at] for found in of_seed) for of_seed in by_seed]
-                cell.append(f"{mean(means):.4f} ± {stdev(means) if len(means) > 1 else 0:.4f}")
-            table.setdefault(value, []).append(" / ".join(cell))
-    print(f"AUROC / precision at the true rate; mean over the sets, ± the standard deviation over seeds 1 to {seeds}\n")
-    print("| value | symmetric, digits letter satimage | two classes, magic phoneme spambase | pair, digits letter satimage |\n|---|---|---|---|")
-    for value, cells in table.items():
-        print(f"| {value} | {' | '.join(cells)} |")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+def tables(folder, seeds, groups):
+    """One table for each group of files: AUROC / precision at the true rate, means ± standard deviations over seeds."""
+    spread = lambda values: f"{mean(values):.4f} ± {stdev(values) if len(values) > 1 else 0:.4f}"
+    cell = lambda found: " / ".join(spread([pair[at] for pair in found]) for at in range(2))
+    for title, files in groups:
+        by_file = {file: [judged(folder / f"{file}-{seed}.csv") for seed in range(1, seeds + 1)] for file in files}
+        print(f"\n{title}: AUROC / precision at the true rate, mean ± standard deviation over seeds 1 to {seeds}\n")
+        print("| value | " + " | ".join(files) + " | mean of the sets |\n|---" + "|---" * (len(files) + 1) + "|")
+        for value in by_file[files[0]][0]:
+            cells = [cell([found[value] for found in by_file[file]]) for file in files]
+            over = [tuple(mean(by_file[file][seed][value][at] for file in files) for at in range(2)) for seed in range(seeds)]
+            print(f"| {value} | " + " | ".join([*cells, cell(over)]) + " |", flush=True)

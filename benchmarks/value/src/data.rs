@@ -1,6 +1,6 @@
 //! Rows of numbers with a label, wrong labels planted in them, and the files that a stream reads them from.
 
-use crate::Result;
+use crate::{Result, pictures::features};
 use arable_examples::images;
 use arrow::{
     array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array},
@@ -69,14 +69,22 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Reads encoded images with their labels, and decodes them once and for all.
-    pub(crate) fn images(path: &Path, label: &str, truth: &str, limit: usize) -> Result<Self> {
+    /// Reads encoded images with their labels, which are taken for true; at most `limit`.
+    pub(crate) fn images(path: &Path, limit: usize) -> Result<Self> {
+        let label = images::first_column(path, ["label", "clean_label"])?;
+        Self::labelled_images(path, &label, &label, limit)
+    }
+
+    /// As [`images`](Self::images), with the labels of one column and the truth of another. Grey images are their pixels,
+    /// those with colours what [`features`] makes of them.
+    pub(crate) fn labelled_images(path: &Path, label: &str, truth: &str, limit: usize) -> Result<Self> {
         let read = images::read(path, "image", label, Some(truth), limit)?;
         let mut rows = Self::default();
         for (picture, truth) in read.rows.iter().zip(&read.truth) {
-            let (pixels, _) = picture.decode().ok_or("an image cannot be decoded")?;
-            rows.width = pixels.len();
-            rows.features.extend(pixels);
+            let (pixels, shape) = picture.decode().ok_or("an image cannot be decoded")?;
+            let features = if shape[0] == 3 { features(&pixels, shape) } else { pixels };
+            rows.width = features.len();
+            rows.features.extend(features);
             rows.labels.push(picture.label.ok_or("an image has no label")?);
             rows.truth.push(truth.ok_or("an image has no true label")?);
         }

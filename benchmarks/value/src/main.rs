@@ -8,7 +8,9 @@ mod cpu;
 mod data;
 mod observe;
 mod offline;
+mod pictures;
 mod policies;
+mod rho;
 mod training;
 mod wrong_labels;
 
@@ -20,8 +22,10 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 const USAGE: &str = "value-benchmark observe MNIST PAIRS STEPS
 value-benchmark wrong-labels DATA.csv symmetric|pair SEED OUT.csv
-value-benchmark policy MNIST POLICY NOISE KIND SEED
-value-benchmark ranking IMAGES.parquet LABEL TRUTH EPOCHS SEED OUT.csv
+value-benchmark ranking IMAGES.parquet LABEL TRUTH SEED OUT.csv
+value-benchmark policies IMAGES ROWS POLICY,… NOISE symmetric|pair SEED test|rest
+value-benchmark gate DATA.csv WARMUP SEED
+value-benchmark rho MNIST NOISE SEED
 value-benchmark confident-learning PROBABILITIES.csv REPEATS
 value-benchmark knn-shapley TRAIN.csv VALID.csv NEIGHBOURS REPEATS
 value-benchmark data-oob TRAIN.csv TREES SEED";
@@ -34,11 +38,16 @@ fn main() -> Result<()> {
         ["wrong-labels", data, kind, seed, out] => {
             wrong_labels::tabular(data.as_ref(), data::Noise::new(kind, 0.2)?, seed.parse()?, out.as_ref())
         }
-        ["ranking", images, label, truth, epochs, seed, out] => {
-            wrong_labels::images(images.as_ref(), label, truth, epochs.parse()?, seed.parse()?, out.as_ref())
+        ["ranking", images, label, truth, seed, out] => {
+            wrong_labels::images(images.as_ref(), label, truth, seed.parse()?, out.as_ref())
         }
-        ["policy", mnist, policy, share, kind, seed] => {
-            policies::run(&PathBuf::from(mnist), policy, data::Noise::new(kind, share.parse()?)?, seed.parse()?)
+        ["policies", images, rows, policies, share, kind, seed, held] => {
+            let (noise, held) = (data::Noise::new(kind, share.parse()?)?, policies::Held::new(held)?);
+            policies::run(images.as_ref(), rows.parse()?, policies, noise, seed.parse()?, held)
+        }
+        ["gate", data, warmup, seed] => policies::gate(data.as_ref(), warmup.parse()?, seed.parse()?),
+        ["rho", mnist, share, seed] => {
+            rho::run(mnist.as_ref(), data::Noise::new("symmetric", share.parse()?)?, seed.parse()?)
         }
         ["confident-learning", data, repeats] => offline::confident_learning(data.as_ref(), repeats.parse()?),
         ["knn-shapley", train, valid, neighbours, repeats] => {

@@ -11,7 +11,7 @@ use std::path::Path;
 /// A perceptron of 1.2 million parameters, batches of 32.
 pub(crate) fn run(mnist: &Path, pairs: u32, steps: u64) -> Result<()> {
     let device = Device::flex().autodiff();
-    let rows = Rows::images(&mnist.join("train.parquet"), "label", "label", 32 * steps as usize)?;
+    let rows = Rows::images(&mnist.join("train.parquet"), 32 * steps as usize)?;
     let folder = tempfile::tempdir()?;
     rows.write(folder.path())?;
     let plan = |observe, seed| Plan {
@@ -19,9 +19,11 @@ pub(crate) fn run(mnist: &Path, pairs: u32, steps: u64) -> Result<()> {
         epochs: 1,
         batch: 32,
         rate: 1e-3,
+        decay: false,
         weight_decay: 0.01,
         policy: "uniform".into(),
         options: Vec::new(),
+        references: None,
         observe,
         most_steps: steps,
         seed,
@@ -32,7 +34,8 @@ pub(crate) fn run(mnist: &Path, pairs: u32, steps: u64) -> Result<()> {
         let mut results = [(0.0, String::new()), (0.0, String::new())];
         for observe in order {
             let trained = train(folder.path(), &rows, &plan(observe, u64::from(pair)), None, &device)?;
-            results[usize::from(observe)] = (1e6 * trained.cpu / trained.steps as f64, trained.model.name()?);
+            results[usize::from(observe)] =
+                (1e6 * trained.spent.cpu / trained.spent.steps as f64, trained.model.name()?);
         }
         let [(without, plain), (with, observed)] = results;
         println!(

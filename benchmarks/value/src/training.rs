@@ -1,8 +1,11 @@
 //! The perceptron of all these trainings, and the one loop that trains it on a stream.
 
 use crate::{Result, data::Rows};
-use arable_loader::{Hash, Position, Recipe, Stream, value::Table};
-use arable_trainer::{Curated, CuratedDataLoader, Signals, columns, loss};
+use arable_loader::{
+    Hash, Position, Recipe, Stream,
+    value::{Reference, References, Table},
+};
+use arable_trainer::{Curated, CuratedDataLoader, SelectRows, Signals, columns, loss};
 use arrow::record_batch::RecordBatch;
 use burn::{
     data::dataloader::DataLoader,
@@ -11,7 +14,8 @@ use burn::{
     optim::{AdamWConfig, GradientsParams, ModuleOptimizer},
     tensor::{Device, Int, Tensor, TensorData, activation},
 };
-use std::{path::Path, time::Instant};
+use std::{f64::consts::PI, ops::ControlFlow, path::Path, sync::Arc, time::Instant};
+use toml::Value;
 
 /// Linear layers with ReLU between them.
 #[derive(Module, Debug)]
@@ -62,7 +66,7 @@ impl Perceptron {
 }
 
 /// A batch of rows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, SelectRows)]
 pub(crate) struct Batch {
     pub(crate) features: Tensor<2>,
     pub(crate) labels: Tensor<1, Int>,
@@ -83,29 +87,90 @@ pub(crate) struct Plan {
     pub(crate) epochs: u32,
     pub(crate) batch: u32,
     pub(crate) rate: f64,
+    /// Whether the rate falls to nothing over `most_steps`, as half a cosine.
+    pub(crate) decay: bool,
     pub(crate) weight_decay: f32,
     pub(crate) policy: String,
-    /// Whole numbers, for the policy.
-    pub(crate) options: Vec<(&'static str, i64)>,
+    pub(crate) options: Vec<(&'static str, Value)>,
+    /// For each row what a reference model says, where the policy compares with one.
+    pub(crate) references: Option<Arc<Vec<Reference>>>,
     /// Whether the losses are sent back.
     pub(crate) observe: bool,
     pub(crate) most_steps: u64,
     pub(crate) seed: u64,
 }
 
+impl Plan {
+    fn rate(&self, step: u64) -> f64 {
+        let done = if self.decay { step as f64 / self.most_steps as f64 } else { 0.0 };
+        self.rate * 0.5 * (1.0 + (PI * done).cos())
+    }
+
+    fn open(&self, folder: &Path) -> Result<Stream> {
+        let mut recipe = Recipe::new(folder.join("*.parquet").display().to_string())
+            .columns(["features", "label"])
+            .label("label")
+            .seed(self.seed)
+            .epochs(self.epochs)
+            .batch_size(self.batch)
+            .policy(self.policy.clone());
+        for (name, value) in &self.options {
+            recipe = recipe.policy_option(*name, value.clone());
+        }
+        let Some(said) = &self.references else { return Ok(Stream::builder(recipe).open()?) };
+        // Positions come from the plan, which the same files have with any policy.
+        let uniform = Recipe::new(folder.join("*.parquet").display().to_string()).columns(["features", "label"]);
+        let plain = Stream::builder(uniform).open()?;
+        let mut references: References = plain.blank_references();
+        let mut said = said.iter();
+        for (number, block) in (0..).zip(&plain.plan().blocks) {
+            for row in 0..block.rows {
+                let said = said.next().ok_or("there are more rows than references")?;
+                references.set(Position::new(number, row), *said)?;
+            }
+        }
+        Ok(Stream::builder(recipe).references(Arc::new(references)).open()?)
+    }
+}
+
+/// When a training is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Every {
+    /// At the end of each data epoch.
+    Epoch,
+    /// After so many steps.
+    Steps(u64),
+}
+
+/// Who looks at a training that is under way: the model, and what it came to so far. It may end the training.
+pub(crate) type Look<'a> = &'a mut dyn FnMut(&Perceptron, &Spent) -> Result<ControlFlow<()>>;
+
+/// What a training has spent so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spent {
+    pub(crate) steps: u64,
+    /// Rows that went through a step, presentations counted, and how many of them had a wrong label.
+    pub(crate) samples: u64,
+    pub(crate) wrong: u64,
+    /// Rows that were scored for a selection.
+    pub(crate) scored: u64,
+    /// Wall and processor time of the steps, without the looks.
+    pub(crate) seconds: f64,
+    pub(crate) cpu: f64,
+}
+
+impl Spent {
+    /// Computation, where the forward pass of one row is 1 and the backward pass 2.
+    pub(crate) const fn units(&self) -> u64 {
+        self.scored + 3 * self.samples
+    }
+}
+
 /// What a training came to.
 #[derive(Debug)]
 pub(crate) struct Trained {
     pub(crate) model: Perceptron,
-    /// On the held-out rows after each data epoch.
-    pub(crate) accuracy: Vec<f64>,
-    /// Rows that went through a step, presentations counted, and how many of them had a wrong label.
-    pub(crate) samples: u64,
-    pub(crate) wrong: u64,
-    pub(crate) steps: u64,
-    /// Wall and processor time of the steps, without the evaluations.
-    pub(crate) seconds: f64,
-    pub(crate) cpu: f64,
+    pub(crate) spent: Spent,
     pub(crate) values: Table,
 }
 
@@ -114,80 +179,103 @@ fn batch(data: &RecordBatch, device: &Device) -> std::result::Result<Batch, arab
 }
 
 /// Trains on the rows that [`Rows::write`] wrote to `folder`.
-pub(crate) fn train(folder: &Path, rows: &Rows, plan: &Plan, held: Option<&Rows>, device: &Device) -> Result<Trained> {
-    let mut recipe = Recipe::new(folder.join("*.parquet").display().to_string())
-        .columns(["features", "label"])
-        .label("label")
-        .seed(plan.seed)
-        .epochs(plan.epochs)
-        .batch_size(plan.batch)
-        .policy(plan.policy.clone());
-    for (name, value) in &plan.options {
-        recipe = recipe.policy_option(*name, *value);
-    }
-    let loader = CuratedDataLoader::from_arrow(Stream::builder(recipe).open()?, batch);
+pub(crate) fn train(
+    folder: &Path,
+    rows: &Rows,
+    plan: &Plan,
+    look: Option<(Every, Look<'_>)>,
+    device: &Device,
+) -> Result<Trained> {
+    let loader = CuratedDataLoader::from_arrow(plan.open(folder)?, batch);
     let place = loader.with_stream(|stream| {
         let counts: Vec<usize> = stream.plan().blocks.iter().map(|block| block.rows as usize).collect();
         starts(&counts)
     });
     let curated = loader.to_device(device);
 
-    let mut widths = vec![rows.width];
-    widths.extend(&plan.hidden);
-    widths.push(rows.classes);
-    let mut model = Perceptron::new(&widths, plan.seed, device);
+    let mut model = plan.model(rows, device);
     let mut optimiser = optimiser(plan);
-    let held = held.map(|rows| Batch::of(rows, device));
-    let mut trained = Trained {
-        model: model.clone(),
-        accuracy: Vec::new(),
-        samples: 0,
-        wrong: 0,
-        steps: 0,
-        seconds: 0.0,
-        cpu: 0.0,
-        values: Table::new(&[]),
-    };
+    let mut clock = Clock { spent: Spent::default(), look, start: Instant::now(), cpu: crate::cpu::seconds()? };
     let mut epoch = 0;
-    let (mut start, mut cpu) = (Instant::now(), crate::cpu::seconds()?);
     'run: for _ in 0..loader.num_epochs() {
         for batch in curated.iter() {
             let batch = batch?;
             if batch.epoch() != epoch {
-                trained.seconds += start.elapsed().as_secs_f64();
-                trained.cpu += crate::cpu::seconds()? - cpu;
                 epoch = batch.epoch();
-                if let Some(held) = &held {
-                    trained.accuracy.push(accuracy(&model, held)?);
+                if clock.looks_after_epoch() && clock.look(&model)?.is_break() {
+                    break 'run;
                 }
-                (start, cpu) = (Instant::now(), crate::cpu::seconds()?);
             }
             // A run of virtual epochs goes on past the passes over the data where a policy leaves rows out.
-            if epoch >= plan.epochs || trained.steps == plan.most_steps {
+            if epoch >= plan.epochs || clock.spent.steps == plan.most_steps {
                 break 'run;
             }
+            let batch = select(batch, &model, &mut clock.spent);
             let positions = batch.positions();
-            trained.samples += positions.len() as u64;
-            trained.steps += 1;
             let row = |position: &Position| place[position.block as usize] + position.row as usize;
-            trained.wrong +=
-                positions.iter().map(row).filter(|row| rows.labels[*row] != rows.truth[*row]).count() as u64;
+            let is_wrong = |row: &usize| rows.labels[*row] != rows.truth[*row];
+            clock.spent.samples += positions.len() as u64;
+            clock.spent.wrong += positions.iter().map(row).filter(is_wrong).count() as u64;
             let logits = model.forward(batch.features.clone());
             let gradients = step_loss(batch, logits, plan.observe).backward();
             let gradients = GradientsParams::from_grads(gradients, &model);
-            model = optimiser.step(plan.rate, model, gradients);
+            model = optimiser.step(plan.rate(clock.spent.steps), model, gradients);
+            clock.spent.steps += 1;
+            if clock.looks_after_step() && clock.look(&model)?.is_break() {
+                break 'run;
+            }
         }
     }
-    trained.seconds += start.elapsed().as_secs_f64();
-    trained.cpu += crate::cpu::seconds()? - cpu;
-    if let Some(held) = &held
-        && trained.accuracy.len() < plan.epochs as usize
-    {
-        trained.accuracy.push(accuracy(&model, held)?);
+    clock.stop()?;
+    if epoch < plan.epochs && clock.looks_after_epoch() && clock.spent.steps < plan.most_steps {
+        let _ = clock.look(&model)?;
     }
-    trained.values = loader.with_stream(|stream| stream.values())?;
-    trained.model = model;
-    Ok(trained)
+    let values = loader.with_stream(|stream| stream.values())?;
+    Ok(Trained { model, spent: clock.spent, values })
+}
+
+/// The time that steps take, which stands while somebody looks.
+struct Clock<'a> {
+    spent: Spent,
+    look: Option<(Every, Look<'a>)>,
+    start: Instant,
+    cpu: f64,
+}
+
+impl Clock<'_> {
+    fn looks_after_epoch(&self) -> bool {
+        matches!(self.look, Some((Every::Epoch, _)))
+    }
+
+    fn looks_after_step(&self) -> bool {
+        matches!(self.look, Some((Every::Steps(steps), _)) if self.spent.steps % steps == 0)
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        self.spent.seconds += self.start.elapsed().as_secs_f64();
+        self.spent.cpu += crate::cpu::seconds()? - self.cpu;
+        Ok(())
+    }
+
+    fn look(&mut self, model: &Perceptron) -> Result<ControlFlow<()>> {
+        self.stop()?;
+        let flow = match &mut self.look {
+            Some((_, look)) => look(model, &self.spent)?,
+            None => ControlFlow::Continue(()),
+        };
+        (self.start, self.cpu) = (Instant::now(), crate::cpu::seconds()?);
+        Ok(flow)
+    }
+}
+
+/// The rows that the policy picks of a super-batch; a plain batch as it is.
+fn select(batch: Curated<Batch>, model: &Perceptron, spent: &mut Spent) -> Curated<Batch> {
+    batch.select(|candidates| {
+        spent.scored += candidates.labels.dims()[0] as u64;
+        let logits = model.valid().forward(candidates.features.clone().inner());
+        let labels = candidates.labels.clone().inner();
+        (loss::cross_entropy(logits.clone(), labels.clone()), Signals::classification(&logits, &labels))
+    })
 }
 
 /// The mean of the losses, weighted and sent back where the training observes.
@@ -201,16 +289,22 @@ fn step_loss(batch: Curated<Batch>, logits: Tensor<2>, observe: bool) -> Tensor<
     }
 }
 
+impl Plan {
+    fn model(&self, rows: &Rows, device: &Device) -> Perceptron {
+        let mut widths = vec![rows.width];
+        widths.extend(&self.hidden);
+        widths.push(rows.classes);
+        Perceptron::new(&widths, self.seed, device)
+    }
+}
+
 fn optimiser(plan: &Plan) -> ModuleOptimizer {
     AdamWConfig::new().with_weight_decay(plan.weight_decay).with_epsilon(1e-8).init()
 }
 
 /// Trains on rows in memory, as any loop would, and gives the probabilities of all classes for each row of `judged`.
 pub(crate) fn probabilities(rows: &Rows, judged: &Rows, plan: &Plan, device: &Device) -> Result<Vec<f32>> {
-    let mut widths = vec![rows.width];
-    widths.extend(&plan.hidden);
-    widths.push(rows.classes);
-    let mut model = Perceptron::new(&widths, plan.seed, device);
+    let mut model = plan.model(rows, device);
     let mut optimiser = optimiser(plan);
     let mut random = crate::data::random(plan.seed, 3);
     for _ in 0..plan.epochs {
@@ -228,12 +322,21 @@ pub(crate) fn probabilities(rows: &Rows, judged: &Rows, plan: &Plan, device: &De
     Ok(activation::softmax(logits, 1).try_into_vec_as::<f32>().map_err(|error| error.to_string())?)
 }
 
-fn accuracy(model: &Perceptron, held: &Batch) -> Result<f64> {
+/// The share of `held` that the model names rightly.
+pub(crate) fn accuracy(model: &Perceptron, held: &Batch) -> Result<f64> {
     let guesses = model.valid().forward(held.features.clone().inner()).argmax(1);
     let numbers = |data: TensorData| data.convert::<i64>().try_to_vec::<i64>();
     let (guesses, labels) = (numbers(guesses.into_data())?, numbers(held.labels.clone().into_data())?);
     let right = guesses.iter().zip(&labels).filter(|(guess, label)| guess == label).count();
     Ok(right as f64 / labels.len().max(1) as f64)
+}
+
+/// What the model says of each row as it is labelled.
+pub(crate) fn judge(model: &Perceptron, rows: &Batch) -> Result<Vec<Reference>> {
+    let logits = model.valid().forward(rows.features.clone().inner());
+    let losses = loss::cross_entropy(logits, rows.labels.clone().inner());
+    let losses = losses.try_into_vec_as::<f32>().map_err(|error| error.to_string())?;
+    Ok(losses.into_iter().map(|loss| Reference { loss, probability: Some((-loss).exp()) }).collect())
 }
 
 /// Where each block's first row stands among all rows.

@@ -23,9 +23,11 @@ fn plan(epochs: u32, seed: u64) -> Plan {
         epochs,
         batch: 64,
         rate: 1e-3,
+        decay: false,
         weight_decay: 0.0,
         policy: "uniform".into(),
         options: Vec::new(),
+        references: None,
         observe: true,
         most_steps: u64::MAX,
         seed,
@@ -37,21 +39,21 @@ pub(crate) fn tabular(data: &Path, noise: Noise, seed: u64, out: &Path) -> Resul
     let mut random = random(seed, 1);
     let mut rows = Rows::read(data)?.sample(MOST_ROWS, &mut random);
     rows.plant(noise, &mut random);
-    judge(&rows, EPOCHS, seed, out)
+    judge(&rows, seed, out)
 }
 
-/// Images with the labels of people.
-pub(crate) fn images(images: &Path, label: &str, truth: &str, epochs: u32, seed: u64, out: &Path) -> Result<()> {
-    judge(&Rows::images(images, label, truth, usize::MAX)?, epochs, seed, out)
+/// Images with the labels of people, in column `label`.
+pub(crate) fn images(images: &Path, label: &str, truth: &str, seed: u64, out: &Path) -> Result<()> {
+    judge(&Rows::labelled_images(images, label, truth, usize::MAX)?, seed, out)
 }
 
 /// Writes a line a row: whether its label is wrong, the label, mean loss, logit margin, probability margin, probability,
 /// variability, suspicion, then the cross-validated probability of each class.
-fn judge(rows: &Rows, epochs: u32, seed: u64, out: &Path) -> Result<()> {
+fn judge(rows: &Rows, seed: u64, out: &Path) -> Result<()> {
     let device = Device::flex().autodiff();
     let folder = tempfile::tempdir()?;
     rows.write(folder.path())?;
-    let trained = train(folder.path(), rows, &plan(epochs, seed), None, &device)?;
+    let trained = train(folder.path(), rows, &plan(EPOCHS, seed), None, &device)?;
     let suspicions: HashMap<Position, f32> = suspicions(&trained.values, rows.classes as u32).into_iter().collect();
 
     let mut fold_of: Vec<usize> = (0..rows.len()).map(|row| row % FOLDS).collect();
@@ -59,7 +61,7 @@ fn judge(rows: &Rows, epochs: u32, seed: u64, out: &Path) -> Result<()> {
     let mut crossed = vec![Vec::new(); rows.len()];
     for fold in 0..FOLDS {
         let (judged, kept): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|row| fold_of[*row] == fold);
-        let plan = plan(FOLD_EPOCHS.min(epochs), seed);
+        let plan = plan(FOLD_EPOCHS, seed);
         let found = probabilities(&rows.pick(&kept), &rows.pick(&judged), &plan, &device)?;
         for (row, found) in judged.iter().zip(found.chunks(rows.classes)) {
             crossed[*row] = found.to_vec();

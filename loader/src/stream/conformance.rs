@@ -33,8 +33,8 @@ pub fn policy(policy: &dyn Policy) -> Result<()> {
     for (block, rows) in (0..).zip(BLOCKS) {
         classes.set(block, (0..rows).map(|row| row % 3).collect())?;
     }
-    let blank = Table::new(&BLOCKS);
-    let mut table = Table::new(&BLOCKS);
+    let blank = Table::new(&BLOCKS).keeping(policy.recent());
+    let mut table = blank.clone();
     for epoch in 0..EPOCHS {
         for known in [&table, &blank] {
             let targets = targets_of(policy, known, &classes, &positions, epoch);

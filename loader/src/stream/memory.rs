@@ -55,8 +55,9 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// What `recipe` needs over `source`, with duplicate indexes of `index` bytes.
-    pub(super) fn new(recipe: &Recipe, source: &dyn Source, index: u64) -> Self {
+    /// What `recipe` needs over `source`, with duplicate indexes of `index` bytes, and `beside` more bytes of values a row
+    /// that the policy asks for.
+    pub(super) fn new(recipe: &Recipe, source: &dyn Source, index: u64, beside: u64) -> Self {
         let plan = source.plan();
         let most = |of: &dyn Fn(&crate::Block) -> u64| plan.blocks.iter().map(of).max().unwrap_or(0);
         let rows = plan.rows();
@@ -83,7 +84,7 @@ impl Budget {
             batches: largest_rows(plan, made),
             stretch,
             ahead,
-            values: rows.saturating_mul(VALUE_BYTES),
+            values: rows.saturating_mul(VALUE_BYTES + beside),
             index,
             plan: held_by(plan).saturating_add(source.held_bytes()),
         }

@@ -287,7 +287,8 @@ impl StreamBuilder {
         }
         let label = data::label(&recipe, plan)?;
         let sharing = Sharing::of(&recipe, source.as_ref(), plan_order)?;
-        let budget = Budget::new(&recipe, source.as_ref(), cleaner.index_bytes(plan.rows()));
+        let beside = bytes_beside(policy.as_ref(), &known);
+        let budget = Budget::new(&recipe, source.as_ref(), cleaner.index_bytes(plan.rows()), beside);
         let window = match (&self.resume, recipe.stream.window) {
             (_, Some(window)) => window,
             (Some(state), None) => state.window,
@@ -327,11 +328,13 @@ impl StreamBuilder {
             }
         };
         let rows = block_rows(plan);
-        let (mut start, visits, classes, reports) = begun.start(&rows, &sharing.parts, &cleaner)?;
+        let (mut start, visits, classes, reports) = begun.start(&rows, &sharing.parts, &cleaner, policy.recent())?;
         if begun.opening.is_none() && !plan_order {
             match (self.values, path_option(&recipe, "values")?) {
-                (Some(table), _) => start.table = table,
-                (None, Some(path)) => start.table = read_values(source.as_ref(), &path, pass)?,
+                (Some(table), _) => start.table = table.keeping(policy.recent()),
+                (None, Some(path)) => {
+                    start.table = read_values(source.as_ref(), &path, pass)?.keeping(policy.recent());
+                }
                 (None, None) => {}
             }
         }
@@ -443,6 +446,14 @@ impl StreamBuilder {
             known: known_at_start,
         })
     }
+}
+
+/// Bytes a row that are kept beside trajectory, class and verdict.
+fn bytes_beside(policy: &dyn Policy, known: &Known) -> u64 {
+    const RECENT: u64 = 4;
+    const REFERENCE: u64 = 8;
+    let recent = if policy.recent().is_some() { RECENT } else { 0 };
+    recent + if matches!(known, Known::Table(_)) { REFERENCE } else { 0 }
 }
 
 pub(super) fn operators(recipe: &Recipe) -> Vec<OperatorSpec> {

@@ -13,7 +13,7 @@ use crate::{
     Error, Hash, Keep, Position, Report, Result,
     clean::{Cleaner, Cuts},
     ledger::Account,
-    value::{Classes, Parameters, Table},
+    value::{Classes, Parameters, Recent, Table},
 };
 use std::{collections::BTreeSet, fmt, io::Write, path::Path, sync::Arc};
 
@@ -201,18 +201,19 @@ impl State {
     }
 
     /// What the sequencer goes on from, and what the first passes had found. `block_rows` are those of the plan, `parts` the
-    /// shares of its domains.
+    /// shares of its domains, `recent` what the policy asks to be kept.
     pub(super) fn start(
         &self,
         block_rows: &[u32],
         parts: &[u64],
         cleaner: &Cleaner,
+        recent: Option<Recent>,
     ) -> Result<(Start, Visits, Classes, Vec<Report>)> {
         let mut visits = Visits::new(block_rows.len(), cleaner.memory());
         let mut classes = Classes::new(block_rows);
         let Some(opening) = &self.opening else {
             let start = Start {
-                table: Table::new(block_rows),
+                table: Table::new(block_rows).keeping(recent),
                 parameters: Arc::new(Parameters::default()),
                 standings: parts.iter().copied().map(Standing::new).collect(),
                 memory: Arc::new([]),
@@ -248,7 +249,7 @@ impl State {
             )));
         }
         let start = Start {
-            table: Table::from_bytes(block_rows, &opening.table)?,
+            table: Table::from_bytes(block_rows, recent, &opening.table)?,
             parameters: Arc::new(Parameters::from_bytes(&opening.parameters)?),
             standings: opening.standings.clone(),
             memory: opening.mixture.iter().map(|&bits| f64::from_bits(bits)).collect(),

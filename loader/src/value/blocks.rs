@@ -38,6 +38,11 @@ impl<T: Record> Blocks<T> {
         self.rows.get(block as usize).copied()
     }
 
+    /// How many rows each block has.
+    pub(super) fn all_rows(&self) -> &[u32] {
+        &self.rows
+    }
+
     /// Whether the plan has this row.
     pub(super) fn has(&self, position: Position) -> bool {
         self.rows(position.block).is_some_and(|rows| position.row < rows)
@@ -97,6 +102,14 @@ impl<T: Record> Blocks<T> {
     /// The column of [`to_bytes`](Self::to_bytes), for a plan whose blocks have `rows` rows each. Memory is taken for
     /// what the plan says and the bytes hold, never for what they claim.
     pub(super) fn from_bytes(rows: &[u32], bytes: &[u8]) -> Result<Self> {
+        match Self::read(rows, bytes)? {
+            (column, []) => Ok(column),
+            _ => Err(damaged("bytes are left over")),
+        }
+    }
+
+    /// As [`from_bytes`](Self::from_bytes), with the bytes that follow the column.
+    pub(super) fn read<'a>(rows: &[u32], bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
         let mut column = Self::new(rows);
         let mut reader = Reader(bytes);
         if reader.take(4)? != T::MAGIC {
@@ -120,10 +133,7 @@ impl<T: Record> Blocks<T> {
                 return Err(damaged("a block was written that holds nothing"));
             }
         }
-        if !reader.0.is_empty() {
-            return Err(damaged("bytes are left over"));
-        }
-        Ok(column)
+        Ok((column, reader.0))
     }
 }
 

@@ -72,9 +72,10 @@ impl Tree {
             labels,
             counts,
             nodes: Vec::new(),
-            left: vec![0.0; classes],
-            right: vec![0.0; classes],
-            whole: vec![0.0; classes],
+            left: vec![0; classes],
+            right: vec![0; classes],
+            whole: vec![0; classes],
+            members: Vec::new(),
             sorted: Vec::new(),
             histogram: Vec::new(),
         };
@@ -102,13 +103,16 @@ struct Growing<'a> {
     labels: &'a [u32],
     counts: &'a [u32],
     nodes: Vec<Node>,
-    left: Vec<f64>,
-    right: Vec<f64>,
+    left: Vec<u32>,
+    right: Vec<u32>,
     /// The counts of the node's classes.
-    whole: Vec<f64>,
-    sorted: Vec<(u32, u32)>,
+    whole: Vec<u32>,
+    /// Class and count of each of the node's rows.
+    members: Vec<(u32, u32)>,
+    /// Ranks in the high half, places among the node's rows in the low one.
+    sorted: Vec<u64>,
     /// `histogram[rank * classes + class]`.
-    histogram: Vec<f64>,
+    histogram: Vec<u32>,
 }
 
 impl Growing<'_> {
@@ -123,11 +127,10 @@ impl Growing<'_> {
                 *right = node;
             }
             self.count(&rows);
-            let best =
-                if self.whole.iter().filter(|count| **count > 0.0).count() > 1 { self.best(&rows) } else { None };
+            let best = if self.whole.iter().filter(|count| **count > 0).count() > 1 { self.best(&rows) } else { None };
             let Some(Best { feature, between: (low, high), .. }) = best else {
                 let class = (0..).zip(&self.whole).fold(
-                    (0, 0.0),
+                    (0, 0),
                     |most, (class, count)| {
                         if *count > most.1 { (class, *count) } else { most }
                     },
@@ -149,9 +152,12 @@ impl Growing<'_> {
     }
 
     fn count(&mut self, rows: &[u32]) {
-        self.whole.fill(0.0);
+        self.whole.fill(0);
+        self.members.clear();
         for &row in rows {
-            self.whole[self.labels[row as usize] as usize] += f64::from(self.counts[row as usize]);
+            let (class, count) = (self.labels[row as usize], self.counts[row as usize]);
+            self.whole[class as usize] += count;
+            self.members.push((class, count));
         }
     }
 
@@ -159,35 +165,40 @@ impl Growing<'_> {
     fn best(&mut self, rows: &[u32]) -> Option<Best> {
         let mut best: Option<Best> = None;
         for feature in 0..self.ranked.values.len() {
-            let distinct = self.ranked.values[feature].len();
+            let column = self.ranked.column(feature);
+            let first = rows.first().map(|&row| column[row as usize]);
+            // Deep in a tree most features are the same in all rows of a node.
+            if rows.iter().all(|&row| Some(column[row as usize]) == first) {
+                continue;
+            }
             // A histogram costs its length, sorting the rows' number times its logarithm.
-            if distinct > 1 && distinct <= 2 * rows.len() {
-                self.by_histogram(feature, distinct, rows, &mut best);
-            } else if distinct > 1 {
+            let length = self.ranked.values[feature].len() * self.whole.len();
+            if length <= rows.len() * (rows.len().ilog2() as usize + 1) {
+                self.by_histogram(feature, rows, &mut best);
+            } else {
                 self.by_sorting(feature, rows, &mut best);
             }
         }
         best
     }
 
-    fn by_histogram(&mut self, feature: usize, distinct: usize, rows: &[u32], best: &mut Option<Best>) {
+    fn by_histogram(&mut self, feature: usize, rows: &[u32], best: &mut Option<Best>) {
         let classes = self.whole.len();
         let column = self.ranked.column(feature);
         let mut histogram = std::mem::take(&mut self.histogram);
         histogram.clear();
-        histogram.resize(distinct * classes, 0.0);
-        for &row in rows {
-            let at = column[row as usize] as usize * classes + self.labels[row as usize] as usize;
-            histogram[at] += f64::from(self.counts[row as usize]);
+        histogram.resize(self.ranked.values[feature].len() * classes, 0);
+        for (&row, &(class, count)) in rows.iter().zip(&self.members) {
+            histogram[column[row as usize] as usize * classes + class as usize] += count;
         }
-        let mut sides = self.sides();
+        let mut sides = Sides::new(&self.whole, &mut self.left, &mut self.right);
         let mut last = None;
         for (rank, counts) in (0..).zip(histogram.chunks_exact(classes)) {
-            if counts.iter().all(|count| *count == 0.0) {
+            if counts.iter().fold(0, |any, count| any | count) == 0 {
                 continue;
             }
             sides.offer(feature, last, rank, best);
-            for (class, count) in counts.iter().enumerate() {
+            for (class, count) in (0..).zip(counts).filter(|(_, count)| **count > 0) {
                 sides.shift(class, *count);
             }
             last = Some(rank);
@@ -199,54 +210,55 @@ impl Growing<'_> {
         let column = self.ranked.column(feature);
         let mut sorted = std::mem::take(&mut self.sorted);
         sorted.clear();
-        sorted.extend(rows.iter().map(|&row| (column[row as usize], row)));
+        sorted.extend((0_u64..).zip(rows).map(|(place, &row)| u64::from(column[row as usize]) << 32 | place));
         sorted.sort_unstable();
         let mut last = None;
-        let (labels, counts) = (self.labels, self.counts);
-        let mut sides = self.sides();
-        for &(rank, row) in &sorted {
+        let mut sides = Sides::new(&self.whole, &mut self.left, &mut self.right);
+        for &packed in &sorted {
+            let (rank, place) = ((packed >> 32) as u32, packed as u32 as usize);
             if last != Some(rank) {
                 sides.offer(feature, last, rank, best);
             }
-            sides.shift(labels[row as usize] as usize, f64::from(counts[row as usize]));
+            let (class, count) = self.members[place];
+            sides.shift(class, count);
             last = Some(rank);
         }
         self.sorted = sorted;
     }
+}
 
-    /// All rows on the right.
-    fn sides(&mut self) -> Sides<'_> {
-        self.left.fill(0.0);
-        self.right.copy_from_slice(&self.whole);
-        let square = |sum: f64, count: &f64| sum + count * count;
-        Sides {
-            left_count: 0.0,
-            right_count: self.whole.iter().sum(),
-            left_squares: 0.0,
-            right_squares: self.whole.iter().fold(0.0, square),
-            left: &mut self.left,
-            right: &mut self.right,
+/// The classes on both sides of a border that moves up, with Σ counts² kept as counts change.
+struct Sides<'a> {
+    left: &'a mut [u32],
+    right: &'a mut [u32],
+    left_count: u32,
+    right_count: u32,
+    left_squares: u64,
+    right_squares: u64,
+}
+
+impl<'a> Sides<'a> {
+    /// All rows, which are `whole`, on the right.
+    fn new(whole: &[u32], left: &'a mut [u32], right: &'a mut [u32]) -> Self {
+        left.fill(0);
+        right.copy_from_slice(whole);
+        let square = |count: &u32| u64::from(*count) * u64::from(*count);
+        Self {
+            left_count: 0,
+            right_count: whole.iter().sum(),
+            left_squares: 0,
+            right_squares: whole.iter().map(square).sum(),
+            left,
+            right,
         }
     }
-}
 
-/// The classes on both sides of a border that moves up, with Σ counts² kept as counts change. All numbers are whole, so
-/// they are exact.
-struct Sides<'a> {
-    left: &'a mut [f64],
-    right: &'a mut [f64],
-    left_count: f64,
-    right_count: f64,
-    left_squares: f64,
-    right_squares: f64,
-}
-
-impl Sides<'_> {
     /// `count` rows of `class` go from the right to the left.
-    fn shift(&mut self, class: usize, count: f64) {
-        let (left, right) = (&mut self.left[class], &mut self.right[class]);
-        self.left_squares += count * (2.0 * *left + count);
-        self.right_squares -= count * (2.0 * *right - count);
+    fn shift(&mut self, class: u32, count: u32) {
+        let (left, right) = (&mut self.left[class as usize], &mut self.right[class as usize]);
+        let wide = u64::from;
+        self.left_squares += wide(count) * (2 * wide(*left) + wide(count));
+        self.right_squares -= wide(count) * (2 * wide(*right) - wide(count));
         *left += count;
         *right -= count;
         self.left_count += count;
@@ -256,7 +268,8 @@ impl Sides<'_> {
     /// Keeps the border between rank `last` and `next` if it is purer than the best one.
     fn offer(&self, feature: usize, last: Option<u32>, next: u32, best: &mut Option<Best>) {
         let Some(last) = last else { return };
-        let purity = self.left_squares / self.left_count + self.right_squares / self.right_count;
+        let purity = self.left_squares as f64 / f64::from(self.left_count)
+            + self.right_squares as f64 / f64::from(self.right_count);
         if best.as_ref().is_none_or(|best| purity > best.purity) {
             *best = Some(Best { purity, feature, between: (last, next) });
         }
@@ -299,13 +312,13 @@ mod tests {
             let ranked = Ranked::new(Points { features: &features, labels: &labels }, 2);
             let nodes: Vec<u32> = (0..labels.len() as u32).filter(|row| counts[*row as usize] > 0).collect();
             let mut growing = Growing {
-                ranked: &ranked, labels: &labels, counts: &counts, nodes: Vec::new(), left: vec![0.0; 3],
-                right: vec![0.0; 3], whole: vec![0.0; 3], sorted: Vec::new(), histogram: Vec::new(),
+                ranked: &ranked, labels: &labels, counts: &counts, nodes: Vec::new(), left: vec![0; 3],
+                right: vec![0; 3], whole: vec![0; 3], members: Vec::new(), sorted: Vec::new(), histogram: Vec::new(),
             };
             growing.count(&nodes);
             for feature in 0..2 {
                 let (mut one, mut other) = (None, None);
-                growing.by_histogram(feature, ranked.values[feature].len(), &nodes, &mut one);
+                growing.by_histogram(feature, &nodes, &mut one);
                 growing.by_sorting(feature, &nodes, &mut other);
                 let shown = |best: Option<Best>| best.map(|best| (best.purity.to_bits(), best.between));
                 prop_assert_eq!(shown(one), shown(other));

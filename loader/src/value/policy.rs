@@ -9,6 +9,7 @@ use super::{
     infobatch::InfoBatch,
     mixing::{AdaptiveDataOptimization, DoReMi, Fixed, OnlineDataMixing},
     parameters::Parameters,
+    recent::Recent,
     references::References,
     selectors::{Selecting, Selection},
     table::Table,
@@ -52,6 +53,12 @@ pub trait Policy: Send + Sync + Debug {
     /// each row counts and is drawn once: for policies that only observe, move a mixture, or pick inside the step.
     fn targets(&self, _parameters: &Parameters, rows: &WindowRows<'_>, out: &mut Vec<Target>) {
         out.extend(std::iter::repeat_n(Target::PLAIN, rows.len()));
+    }
+
+    /// What it asks to be kept of each row beside the trajectory, which it reads as [`Table::recent`] and
+    /// [`WindowRows::recent`].
+    fn recent(&self) -> Option<Recent> {
+        None
     }
 
     /// A score of cleaning that its targets depend on, which they read as [`WindowRows::score`].
@@ -166,6 +173,12 @@ impl<'a> WindowRows<'a> {
     pub fn domains(&self) -> impl Iterator<Item = usize> {
         let domains = self.domains;
         self.positions.iter().map(move |position| domains.partition_point(|domain| domain.blocks.end <= position.block))
+    }
+
+    /// What the policy asked to be kept of each row ([`Table::recent`]), in the window's order.
+    pub fn recent(&self) -> impl Iterator<Item = f32> {
+        let table = self.table;
+        self.positions.iter().map(move |position| table.recent(*position))
     }
 
     /// How many rows there are.

@@ -3,8 +3,11 @@
 //! A table is a pure fold over reports in batch order; it does not wait for any, which is the [`inbox`](super::inbox)'s
 //! matter.
 
-use super::blocks::{Blocks, Record};
-use super::trajectory::Trajectory;
+use super::{
+    blocks::{Blocks, Record},
+    recent::{Kept, Recent},
+    trajectory::Trajectory,
+};
 use crate::{Error, Place, Position, Report, Result};
 
 impl Record for Trajectory {
@@ -22,23 +25,50 @@ impl Record for Trajectory {
     }
 }
 
-/// One [`Trajectory`] a row, dense by (block, row); 32 bytes for each row of the blocks that a signal has reached.
+/// One [`Trajectory`] a row, dense by (block, row), and beside it what the policy asked to be kept; 32 bytes, and 4 more
+/// with a [`Recent`], for each row of the blocks that a signal has reached.
 ///
 /// A clone is a snapshot: one pointer a block, later writes copy only what they touch.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Table(Blocks<Trajectory>);
+pub struct Table {
+    rows: Blocks<Trajectory>,
+    recent: Option<(Recent, Blocks<Kept>)>,
+}
 
 impl Table {
     /// A table without signals, for a plan whose blocks have `block_rows` rows each.
     #[must_use]
     pub fn new(block_rows: &[u32]) -> Self {
-        Self(Blocks::new(block_rows))
+        Self { rows: Blocks::new(block_rows), recent: None }
+    }
+
+    /// The same trajectories for a policy that asks for `recent` ([`Policy::recent`](super::Policy::recent)). What was kept
+    /// by the same rule stays.
+    #[must_use]
+    pub fn keeping(self, recent: Option<Recent>) -> Self {
+        let Self { rows, recent: kept } = self;
+        let recent = recent.map(|rule| match kept {
+            Some((same, kept)) if same == rule => (rule, kept),
+            _ => (rule, Blocks::new(rows.all_rows())),
+        });
+        Self { rows, recent }
     }
 
     /// The row's trajectory; `None` where no signal has reached its block, or the plan has no such row.
     #[must_use]
     pub fn get(&self, position: Position) -> Option<&Trajectory> {
-        self.0.get(position)
+        self.rows.get(position)
+    }
+
+    /// What the policy asked to be kept of the row: before its first signal the mean of an earlier run, or 0. Where the
+    /// policy asked for nothing, the mean probability margin.
+    #[must_use]
+    pub fn recent(&self, position: Position) -> f32 {
+        let mean = |rule: Recent| self.get(position).map_or(0.0, |trajectory| rule.mean(trajectory));
+        match &self.recent {
+            Some((rule, kept)) => kept.get(position).and_then(|kept| kept.get()).unwrap_or_else(|| mean(*rule)),
+            None => self.get(position).map_or(0.0, Trajectory::mean_probability_margin),
+        }
     }
 
     /// Takes in a batch's signals, in slot order: all of them, or none.
@@ -46,13 +76,20 @@ impl Table {
     /// # Errors
     /// [`Error::Feedback`] if the report names a row that the plan does not have.
     pub fn apply(&mut self, report: &Report) -> Result<()> {
-        if let Some((position, _)) = report.rows.iter().find(|(position, _)| !self.0.has(*position)) {
+        if let Some((position, _)) = report.rows.iter().find(|(position, _)| !self.rows.has(*position)) {
             let what = format!("row {position} is not in the plan; report the positions that the batch came with");
             return Err(Error::Feedback { batch: report.batch, what });
         }
         for (position, signal) in &report.rows {
-            if let Some(trajectory) = self.0.get_mut(*position) {
-                trajectory.update(report.batch, signal);
+            let Some(trajectory) = self.rows.get_mut(*position) else { continue };
+            let before = *trajectory;
+            let moved = trajectory.update(report.batch, signal);
+            if let Some((rule, kept)) = &mut self.recent
+                && moved
+                && let Some(new) = rule.follows(signal)
+                && let Some(kept) = kept.get_mut(*position)
+            {
+                rule.update(kept, &before, new);
             }
         }
         Ok(())
@@ -63,7 +100,7 @@ impl Table {
     /// # Errors
     /// [`Error::Data`] if the plan has no such row.
     pub fn set(&mut self, position: Position, trajectory: Trajectory) -> Result<()> {
-        let Some(record) = self.0.get_mut(position) else {
+        let Some(record) = self.rows.get_mut(position) else {
             let place = Place::default().block(position.block).row(position.row);
             return Err(Error::data(place, "a table of values speaks of a row that the plan does not have"));
         };
@@ -79,28 +116,43 @@ impl Table {
 
     /// Every row that a signal has reached, in position order.
     pub fn iter(&self) -> impl Iterator<Item = (Position, &Trajectory)> {
-        self.0.iter()
+        self.rows.iter()
     }
 
-    /// The table as bytes; equal tables give equal bytes.
+    /// The table as bytes; equal tables give equal bytes. What the policy asked to be kept comes after the trajectories.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.to_bytes()
+        let mut bytes = self.rows.to_bytes();
+        if let Some((_, kept)) = &self.recent {
+            bytes.extend(kept.to_bytes());
+        }
+        bytes
     }
 
-    /// The table of [`to_bytes`](Self::to_bytes), for the same plan.
+    /// The table of [`to_bytes`](Self::to_bytes), for the same plan and a policy that asks for the same.
     ///
     /// # Errors
-    /// [`Error::State`] if the bytes are damaged or of another plan.
-    pub fn from_bytes(block_rows: &[u32], bytes: &[u8]) -> Result<Self> {
-        Blocks::from_bytes(block_rows, bytes).map(Self)
+    /// [`Error::State`] if the bytes are damaged, of another plan, or of a policy that asks for something else.
+    pub fn from_bytes(block_rows: &[u32], recent: Option<Recent>, bytes: &[u8]) -> Result<Self> {
+        let (rows, rest) = Blocks::read(block_rows, bytes)?;
+        let (recent, rest) = match recent {
+            None => (None, rest),
+            Some(rule) => {
+                let (kept, rest) = Blocks::read(block_rows, rest)?;
+                (Some((rule, kept)), rest)
+            }
+        };
+        if !rest.is_empty() {
+            return Err(Error::State("a table of values is damaged: bytes are left over".into()));
+        }
+        Ok(Self { rows, recent })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Signal;
+    use crate::{Signal, value::RecentOf};
     use proptest::prelude::*;
 
     const ROWS: [u32; 4] = [3, 0, 5, 2];
@@ -130,7 +182,7 @@ mod tests {
         fn bytes_bring_back_the_table_and_are_canonical(reports in reports()) {
             let table = table(&reports);
             let bytes = table.to_bytes();
-            let again = Table::from_bytes(&ROWS, &bytes).unwrap();
+            let again = Table::from_bytes(&ROWS, None, &bytes).unwrap();
             prop_assert_eq!(&again, &table);
             prop_assert_eq!(again.to_bytes(), bytes);
         }
@@ -146,11 +198,11 @@ mod tests {
         #[test]
         fn damaged_bytes_are_errors_never_panics(reports in reports(), at in any::<prop::sample::Index>(), cut in any::<prop::sample::Index>(), byte: u8) {
             let bytes = table(&reports).to_bytes();
-            prop_assert!(Table::from_bytes(&ROWS, &bytes[..cut.index(bytes.len())]).is_err());
+            prop_assert!(Table::from_bytes(&ROWS, None, &bytes[..cut.index(bytes.len())]).is_err());
             let mut changed = bytes.clone();
             changed[at.index(bytes.len())] = byte;
             // What is accepted is canonical: it is written back as it was read.
-            if let Ok(table) = Table::from_bytes(&ROWS, &changed) {
+            if let Ok(table) = Table::from_bytes(&ROWS, None, &changed) {
                 prop_assert_eq!(table.to_bytes(), changed);
             }
         }
@@ -190,6 +242,30 @@ mod tests {
         bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
         bytes.extend(0_u32.to_le_bytes());
         bytes.extend(u32::MAX.to_le_bytes());
-        assert!(Table::from_bytes(&rows, &bytes).is_err());
+        assert!(Table::from_bytes(&rows, None, &bytes).is_err());
+    }
+
+    #[test]
+    fn what_a_policy_asks_for_forgets_and_goes_through_bytes() {
+        let rule = Recent { of: RecentOf::Loss, share: 0.5 };
+        let mut table = Table::new(&ROWS).keeping(Some(rule));
+        let (seen, known, unseen) = (Position::new(0, 1), Position::new(2, 3), Position::new(3, 0));
+        let mut earlier = Trajectory::NEW;
+        earlier.update(0, &Signal { loss: 8.0, class: None });
+        table.set(known, earlier).unwrap();
+        assert_eq!(table.recent(known), 8.0);
+        for (batch, loss) in [4.0, f32::NAN, 2.0, 1.0].into_iter().enumerate() {
+            let signal = Signal { loss, class: None };
+            table.apply(&Report::new(batch as u64, vec![(seen, signal), (known, signal)])).unwrap();
+        }
+        // 4, then (4 + 2)/2, then (3 + 1)/2; the other row begins with the 8 of its earlier run.
+        assert_eq!((table.recent(seen), table.recent(known), table.recent(unseen)), (2.0, 2.5, 0.0));
+        let bytes = table.to_bytes();
+        let again = Table::from_bytes(&ROWS, Some(rule), &bytes).unwrap();
+        assert_eq!((again.to_bytes(), again.recent(known)), (bytes.clone(), 2.5));
+        assert_eq!(again, table.clone().keeping(Some(rule)));
+        assert!(Table::from_bytes(&ROWS, None, &bytes).is_err());
+        assert!(Table::from_bytes(&ROWS, Some(rule), &bytes[..bytes.len() - 1]).is_err());
+        assert!(Table::from_bytes(&ROWS, Some(rule), &table.keeping(None).to_bytes()).is_err());
     }
 }

@@ -53,14 +53,14 @@ impl Trajectory {
     /// Takes in one signal of batch `batch`.
     ///
     /// A signal with any number that is NaN or infinite only sets [`non_finite`](Self::non_finite): no statistic and
-    /// no count moves. Counts saturate; a mean over more than 65 535 presentations forgets at that rate.
-    pub fn update(&mut self, batch: u64, signal: &Signal) {
+    /// no count moves. Counts saturate; a mean over more than 65 535 presentations forgets at that rate. Whether any moved.
+    pub fn update(&mut self, batch: u64, signal: &Signal) -> bool {
         let class_is_finite = signal.class.is_none_or(|class| {
             class.logit_margin.is_finite() && class.probability_margin.is_finite() && class.probability.is_finite()
         });
         if !signal.loss.is_finite() || !class_is_finite {
             self.flags |= NON_FINITE;
-            return;
+            return false;
         }
         self.presentations = self.presentations.saturating_add(1);
         self.last_batch = u32::try_from(batch).unwrap_or(u32::MAX);
@@ -69,6 +69,7 @@ impl Trajectory {
         if let Some(class) = signal.class {
             self.update_class(&class);
         }
+        true
     }
 
     fn update_class(&mut self, class: &ClassSignal) {

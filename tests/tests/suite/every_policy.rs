@@ -3,7 +3,7 @@
 
 use crate::{ACTING, ARABLE, SELECTING};
 use arable_loader::{Batch, Pick, Recipe, Stream, ledger, ledger::FeedbackLog, stream::State};
-use arable_tests::{CLEAN, Data, Format, Line, arable, arable_command, report, scores, train, walk_batch};
+use arable_tests::{CLEAN, Data, Format, Line, Mixed, arable, arable_command, report, scores, train, walk_batch};
 use std::{collections::VecDeque, path::Path, path::PathBuf, process::Stdio, time::Duration};
 
 fn file(data: &Data, policy: &str, head: &str) -> PathBuf {
@@ -126,50 +126,76 @@ fn what_was_picked_is_in_the_log_and_can_be_made_again_and_replayed() {
     }
 }
 
-/// A training whose process is killed and that goes on from its last checkpoint, with every policy that acts or picks.
+/// Kills a training of the recipe at `path` twice on its way from a checkpoint, and lets it come to its end: its batches
+/// and its feedback log are those of a training that nobody killed. What is written goes to `folder`.
+fn is_killed_and_goes_on(path: &str, folder: &Path, what: &str) {
+    let name = |of: &str| folder.join(format!("killed-{of}")).display().to_string();
+    let recorded = PathBuf::from(name("log"));
+    let mut stream = Stream::builder(Recipe::from_toml_file(path).unwrap()).record(&recorded).open().unwrap();
+    let lines = train(&mut stream, usize::MAX);
+    drop(stream);
+    assert!(lines.len() > 60, "{what}: {} batches", lines.len());
+    let log = recorded.join("feedback").display().to_string();
+    let walk = |arguments: &[&str]| {
+        let head = ["stream", path, "--quiet", "--feedback", &log];
+        let ran = arable(ARABLE, head.iter().chain(arguments));
+        assert_eq!(ran.status, 0, "{what}: {ran:?}");
+    };
+    walk(&["--record", &name("run"), "--stop-after", "40", "--save-state", &name("state")]);
+    let ledger = Path::new(&name("run")).join("ledger.jsonl");
+    for grown in [1_000, 6_000] {
+        let before = std::fs::metadata(&ledger).unwrap().len();
+        let mut child = arable_command(ARABLE)
+            .args(["stream", path, "--quiet", "--feedback", &log, "--record", &name("run")])
+            .args(["--resume", &name("state")])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while std::fs::metadata(&ledger).unwrap().len() < before + grown && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        ledger::verify(&ledger).unwrap();
+    }
+    walk(&["--record", &name("run"), "--resume", &name("state"), "--hashes", &name("tail")]);
+    let tail: Vec<String> =
+        hashes(Path::new(&name("tail"))).iter().map(|line| line.split('\t').nth(2).unwrap().to_owned()).collect();
+    let expected: Vec<String> = lines.iter().skip(40).map(|line| line.hash.clone()).collect();
+    assert_eq!(tail, expected, "{what}");
+    // The log of the run that was killed twice says what that of the whole run says.
+    let again = FeedbackLog::read(&Path::new(&name("run")).join("feedback")).unwrap();
+    let whole = FeedbackLog::read(&recorded.join("feedback")).unwrap();
+    let text = |log: &FeedbackLog| log.iter().map(|report| format!("{report:?}")).collect::<Vec<_>>();
+    assert_eq!(text(&again), text(&whole), "{what}");
+}
+
+/// With every policy that acts or picks, one that draws by a column, and one that begins with what an earlier run learnt.
 #[test]
 fn a_killed_training_goes_on_from_its_checkpoint() {
     let data = data();
-    for (index, policy) in ACTING.into_iter().chain(SELECTING).enumerate() {
+    let learnt = data.folder.path().join("learnt.parquet");
+    let mut stream = recipe(&data, "name = \"uniform\"").open().unwrap();
+    train(&mut stream, usize::MAX);
+    stream.write_values(&learnt, true).unwrap();
+    let told = format!("name = \"denoise\"\nwarmup = 0\ngate = 0\nvalues = '{}'", learnt.display());
+    let by_column = "name = \"weighted\"\ncolumn = \"score\"";
+    for policy in ACTING.into_iter().chain(SELECTING).chain([by_column, &told]) {
         let path = file(&data, policy, "seed = 5\nepochs = 12").display().to_string();
-        let name = |of: &str| data.folder.path().join(format!("killed-{of}-{index}")).display().to_string();
-        let recorded = PathBuf::from(name("log"));
-        let mut stream = Stream::builder(Recipe::from_toml_file(&path).unwrap()).record(&recorded).open().unwrap();
-        let lines = train(&mut stream, usize::MAX);
-        drop(stream);
-        let log = recorded.join("feedback").display().to_string();
-        let walk = |arguments: &[&str]| {
-            let head = ["stream", &path, "--quiet", "--feedback", &log];
-            let ran = arable(ARABLE, head.iter().chain(arguments));
-            assert_eq!(ran.status, 0, "{policy}: {ran:?}");
-        };
-        walk(&["--record", &name("run"), "--stop-after", "40", "--save-state", &name("state")]);
-        let ledger = Path::new(&name("run")).join("ledger.jsonl");
-        for grown in [1_000, 6_000] {
-            let before = std::fs::metadata(&ledger).unwrap().len();
-            let mut child = arable_command(ARABLE)
-                .args(["stream", &path, "--quiet", "--feedback", &log, "--record", &name("run")])
-                .args(["--resume", &name("state")])
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            while std::fs::metadata(&ledger).unwrap().len() < before + grown && child.try_wait().unwrap().is_none() {
-                std::thread::yield_now();
-            }
-            child.kill().unwrap();
-            child.wait().unwrap();
-            ledger::verify(&ledger).unwrap();
-        }
-        walk(&["--record", &name("run"), "--resume", &name("state"), "--hashes", &name("tail")]);
-        let tail: Vec<String> =
-            hashes(Path::new(&name("tail"))).iter().map(|line| line.split('\t').nth(2).unwrap().to_owned()).collect();
-        let expected: Vec<String> = lines.iter().skip(40).map(|line| line.hash.clone()).collect();
-        assert_eq!(tail, expected, "{policy}");
-        // The log of the run that was killed twice says what that of the whole run says.
-        let again = FeedbackLog::read(&Path::new(&name("run")).join("feedback")).unwrap();
-        let whole = FeedbackLog::read(&recorded.join("feedback")).unwrap();
-        let text = |log: &FeedbackLog| log.iter().map(|report| format!("{report:?}")).collect::<Vec<_>>();
-        assert_eq!(text(&again), text(&whole), "{policy}");
+        is_killed_and_goes_on(&path, tempfile::tempdir().unwrap().path(), policy);
+    }
+}
+
+/// With shares that stay and with shares that move.
+#[test]
+fn a_killed_training_on_a_mixture_goes_on_from_its_checkpoint() {
+    let mixed = Mixed::new(Format::Parquet, &[(120, 1.0), (60, 2.0), (90, 1.5)], 20);
+    for policy in ["name = \"fixed\"", "name = \"odm\"\nwarmup = 5"] {
+        let rest = format!(
+            "[mixture]\nexhausted = \"repeat\"\n{CLEAN}\n[policy]\n{policy}\n[stream]\nwindow = 3\n[batch]\nsize = 8"
+        );
+        let path = mixed.recipe("seed = 5\nepochs = 8", &rest).display().to_string();
+        is_killed_and_goes_on(&path, tempfile::tempdir().unwrap().path(), policy);
     }
 }
 

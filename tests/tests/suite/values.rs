@@ -152,6 +152,34 @@ fn references_say_the_same_from_a_column_a_file_or_memory() {
 }
 
 #[test]
+fn what_is_kept_of_each_row_beside_its_trajectory_counts_as_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().join("wide.jsonl").display().to_string();
+    let wide = "x".repeat(60_000);
+    let rows: String = (0..400).map(|id| format!("{{\"label\":1,\"text\":\"{id} {wide}\"}}\n")).collect();
+    std::fs::write(&url, rows).unwrap();
+    let recipe = |policy: &str, memory: &str| {
+        let text = format!("[dataset]\nurl = '{url}'\n[policy]\n{policy}\n[stream]\nmemory = \"{memory}\"\nwindow = 8");
+        let path = folder.path().join("wide.toml");
+        std::fs::write(&path, text).unwrap();
+        Recipe::from_toml_file(path).unwrap()
+    };
+    let stream = recipe("name = \"uniform\"", "1GiB").open().unwrap();
+    let mut references = stream.blank_references();
+    references.set(Position::new(0, 0), Reference { loss: 1.0, probability: None }).unwrap();
+    let file = folder.path().join("references.parquet");
+    stream.write_references(&references, &file, false).unwrap();
+    let rho = format!("name = \"rho_loss\"\ncandidates = 128\nreference = '{}'", file.display());
+    // 37 bytes a row; 4 for a recent mean, 8 for a reference.
+    for (policy, values) in [("name = \"infobatch\"\ndelta = 1.0", 37), ("name = \"denoise\"", 41), (rho.as_str(), 45)]
+    {
+        let fault = recipe(policy, "16MiB").open().err().unwrap().to_string();
+        let wanted = format!("values of 400 rows {:.1} KiB", f64::from(400 * values) / 1024.0);
+        assert!(fault.contains(&wanted), "{policy}: {wanted} is not in {fault}");
+    }
+}
+
+#[test]
 fn two_halves_can_be_trained_on_crosswise() {
     let [data, _] = both();
     let halves = recipe(&data, "name = \"uniform\"").split(0.5, 0.0).epochs(1);

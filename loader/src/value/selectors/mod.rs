@@ -120,3 +120,123 @@ impl Policy for Selecting {
         Some(&self.selection)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        ClassSignal, Position, Purpose, Randomness, Signal,
+        value::{Candidate, Classes, Parameters, PolicySpec, Reference, Table, WindowRows, policy},
+    };
+    use serde::Deserialize;
+
+    /// What was computed apart from this code: see `testdata/selectors.py`.
+    #[derive(Deserialize)]
+    struct Golden {
+        seed: u64,
+        epoch: u32,
+        cases: Vec<Case>,
+        weighted: Weights,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        batch: u64,
+        size: usize,
+        candidates: Numbers,
+        selectors: Vec<Picks>,
+    }
+
+    /// One number a candidate; null is no number.
+    #[derive(Deserialize)]
+    struct Numbers {
+        loss: Vec<Option<f32>>,
+        probability: Vec<f32>,
+        el2n: Vec<f32>,
+        reference_loss: Vec<f32>,
+        reference_probability: Vec<f32>,
+        alignment: Vec<f32>,
+    }
+
+    #[derive(Deserialize)]
+    struct Picks {
+        name: String,
+        options: String,
+        picks: Vec<(u32, f32)>,
+    }
+
+    #[derive(Deserialize)]
+    struct Weights {
+        numbers: Vec<Option<f32>>,
+        options: String,
+        weights: Vec<f32>,
+    }
+
+    fn golden() -> Golden {
+        serde_json::from_str(include_str!("../../../testdata/selectors.json")).unwrap()
+    }
+
+    fn candidates(numbers: &Numbers) -> Vec<Candidate> {
+        let candidate = |row: usize| {
+            let probability = numbers.probability[row];
+            let class = ClassSignal { logit_margin: 0.0, probability_margin: 2.0 * probability - 1.0, probability };
+            Candidate {
+                position: Position::new(0, row as u32),
+                signal: Signal { loss: numbers.loss[row].unwrap_or(f32::NAN), class: Some(class) },
+                el2n: Some(numbers.el2n[row]),
+                reference: Some(Reference {
+                    loss: numbers.reference_loss[row],
+                    probability: Some(numbers.reference_probability[row]),
+                }),
+                alignment: Some(numbers.alignment[row]),
+            }
+        };
+        (0..numbers.loss.len()).map(candidate).collect()
+    }
+
+    #[test]
+    fn picks_are_those_of_the_papers_formulas_computed_apart() {
+        let golden = golden();
+        let mut compared = 0;
+        for case in &golden.cases {
+            let candidates = candidates(&case.candidates);
+            for expected in &case.selectors {
+                let options = format!("candidates = 99\n{}", expected.options).parse().unwrap();
+                let policy = policy(&PolicySpec { name: expected.name.clone(), options }).unwrap();
+                let mut randomness = Randomness::new(golden.seed, golden.epoch, case.batch, Purpose::Selection);
+                let found = policy.selection().unwrap().selector.select(&candidates, case.size, &mut randomness);
+                let of = format!("{} {} of {}, {}", expected.name, expected.options, candidates.len(), case.size);
+                let rows: Vec<u32> = found.iter().map(|pick| pick.index).collect();
+                assert_eq!(rows, expected.picks.iter().map(|pick| pick.0).collect::<Vec<_>>(), "{of}");
+                for (pick, (_, weight)) in found.iter().zip(&expected.picks) {
+                    assert!((pick.weight - weight).abs() < 1e-6 * weight, "{of}: {pick:?} in place of {weight}");
+                }
+                compared += 1;
+            }
+        }
+        assert_eq!(compared, 7 * golden.cases.len());
+        let pays = |case: &Case| case.selectors.iter().any(|of| of.picks.iter().any(|pick| pick.1 != 1.0));
+        assert!(
+            golden.cases.iter().any(pays) && !golden.cases.iter().all(pays),
+            "importance on both sides of its gate"
+        );
+    }
+
+    #[test]
+    fn targets_of_weighted_are_those_computed_apart() {
+        let Weights { numbers, options, weights } = golden().weighted;
+        let column: Vec<f32> = numbers.iter().map(|number| number.unwrap_or(f32::NAN)).collect();
+        let blocks = [column.len() as u32];
+        let positions: Vec<Position> = (0..blocks[0]).map(|row| Position::new(0, row)).collect();
+        let (table, classes) = (Table::new(&blocks), Classes::new(&blocks));
+        let rows = WindowRows::new(&positions, &table, &classes).with_column(&column);
+        for (by, drawn) in [("draw", true), ("loss", false)] {
+            let options = format!("column = \"x\"\nby = \"{by}\"\n{options}").parse().unwrap();
+            let mut targets = Vec::new();
+            let policy = policy(&PolicySpec { name: "weighted".into(), options }).unwrap();
+            policy.targets(&Parameters::default(), &rows, &mut targets);
+            let found: Vec<(f32, f32)> = targets.iter().map(|target| (target.weight, target.inclusion)).collect();
+            let expected: Vec<(f32, f32)> = weights.iter().map(|&v| (v, if drawn { v } else { 1.0 })).collect();
+            assert_eq!(found, expected, "{by}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+"""Picks of the selectors and targets of `weighted`, computed from the papers' formulas alone: writes selectors.json.
+
+Needs numpy and blake3. Random numbers are Arable's (ChaCha with 8 rounds, keyed by BLAKE3), made here a second time.
+"""
+
+import json
+import struct
+from pathlib import Path
+
+import blake3
+import numpy as np
+
+SEED, EPOCH = 42, 3
+
+
+class Randomness:
+    def __init__(self, batch):
+        place = struct.pack("<QIQ", SEED, EPOCH, batch) + b"selection"
+        context = "arable 2026 randomness of (seed, epoch, place, purpose)"
+        self.key = struct.unpack("<8I", blake3.blake3(place, derive_key_context=context).digest())
+        self.words, self.block = [], 0
+
+    def refill(self):
+        start = [*struct.unpack("<4I", b"expand 32-byte k"), *self.key, self.block & 0xFFFFFFFF, self.block >> 32, 0, 0]
+        state = list(start)
+
+        def quarter(a, b, c, d):
+            for x, y, z, turn in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+                state[x] = (state[x] + state[y]) & 0xFFFFFFFF
+                mixed = state[z] ^ state[x]
+                state[z] = (mixed << turn | mixed >> (32 - turn)) & 0xFFFFFFFF
+
+        for _ in range(4):
+            for column in range(4):
+                quarter(column, column + 4, column + 8, column + 12)
+            for column in range(4):
+                quarter(column, 4 + (column + 1) % 4, 8 + (column + 2) % 4, 12 + (column + 3) % 4)
+        self.words += [(a + b) & 0xFFFFFFFF for a, b in zip(start, state)]
+        self.block += 1
+
+    def unit(self):
+        while len(self.words) < 2:
+            self.refill()
+        low, high = self.words.pop(0), self.words.pop(0)
+        return ((high << 32 | low) >> 11) / 2.0**53
+
+    def gumbel(self):
+        return -np.log(-np.log(self.unit() + 2.0**-54))
+
+
+def highest(scores, size):
+    """The highest scores; of equal ones the earlier, and what is no number last."""
+    order = sorted(range(len(scores)), key=lambda row: (np.isnan(scores[row]), -scores[row] if scores[row] == scores[row] else 0, row))
+    return [[row, 1.0] for row in sorted(order[:size])]
+
+
+def finite(values):
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def rho_loss(rows, size, _):
+    return highest(finite(rows["loss"] - rows["reference_loss"]), size)
+
+
+def rho_probability(rows, size, _):
+    return highest(finite(rows["reference_probability"] - rows["probability"]), size)
+
+
+def jest(rows, size, random):
+    score = finite(rows["loss"] - rows["reference_loss"])
+    known = score[~np.isnan(score)]
+    scaled = 4.0 * (score - known.mean()) / known.std()
+    return highest(scaled + [random.gumbel() for _ in score], size)
+
+
+def selective_backprop(rows, size, random):
+    losses = rows["loss"]
+    order = [row for row in np.argsort(losses, kind="stable") if np.isfinite(losses[row])]
+    score = np.full(len(losses), np.nan)
+    for rank, row in enumerate(order):
+        score[row] = 2.0 * np.log((rank + 1) / len(order))
+    return highest(score + [random.gumbel() for _ in score], size)
+
+
+def progressive_dropout(rows, size, random):
+    p = np.where(np.isfinite(rows["loss"]), rows["probability"], np.nan)
+    if not (p < 0.3).any():
+        return highest(-p, 1)
+    order = [random.unit() for _ in p]
+    return highest(np.where(p < 0.3, order, np.nan), min(size, int((p < 0.3).sum())))
+
+
+def importance(rows, size, random):
+    norm = np.where(np.isfinite(rows["el2n"]), rows["el2n"], 0)
+    count = len(norm)
+    g = 0.9 * norm / norm.sum() + 0.1 / count
+    if np.sqrt(count * (g**2).sum()) <= (count + 3 * size) / (3 * size):
+        return highest(np.array([random.unit() for _ in norm]), size)
+    picks = [int(np.searchsorted(np.cumsum(g), random.unit() * g.sum(), side="right")) for _ in range(size)]
+    return [[row, 1 / (count * g[row])] for row in sorted(picks)]
+
+
+def alignment(rows, size, _):
+    score = np.where(np.isfinite(rows["loss"]), finite(rows["alignment"]), np.nan)
+    return highest(score, min(size, max(1, int(np.sum(score > 0)))))
+
+
+SELECTORS = [
+    ("rho_loss", "", rho_loss), ("rho_loss", 'score = "probability"', rho_probability), ("jest", "", jest),
+    ("selective_backprop", "beta = 2.0", selective_backprop), ("progressive_dropout", "", progressive_dropout),
+    ("importance", "", importance), ("alignment", "", alignment),
+]  # fmt: skip
+
+
+def candidates(random, count, hard):
+    """Losses and what goes with them; a few that are no numbers. Where few rows are `hard`, importance pays."""
+    p = np.where(random.random(count) < hard, random.uniform(0.01, 0.5, count), random.uniform(0.9, 0.999, count))
+    rows = {
+        "loss": -np.log(p), "probability": p, "el2n": np.sqrt(2) * (1 - p),
+        "reference_loss": random.exponential(1, count), "alignment": random.normal(0, 1, count),
+    }  # fmt: skip
+    rows["reference_probability"] = np.exp(-rows["reference_loss"])
+    if count > 8:
+        rows["loss"][3], rows["loss"][5] = np.nan, np.inf
+        rows["loss"][6] = rows["loss"][7]
+    return {name: values.astype("f4").astype(float) for name, values in rows.items()}
+
+
+def main():
+    random = np.random.default_rng(5)
+    cases = []
+    for batch, (count, size, hard) in enumerate([(6, 2, 0.5), (40, 8, 0.1), (64, 16, 0.05), (64, 64, 0.5), (30, 3, 0.9)]):
+        rows = candidates(random, count, hard)
+        picks = [
+            {"name": name, "options": options, "picks": pick(rows, size, Randomness(batch))} for name, options, pick in SELECTORS
+        ]
+        said = {name: [value if np.isfinite(value) else None for value in values] for name, values in rows.items()}
+        cases.append({"batch": batch, "size": size, "candidates": said, "selectors": picks})
+    numbers = [0.0, -1.0, 0.25, 3.0, 7.5, 1000.0, None]
+    clipped = [0.0 if x is None else min(max(x / 2.5, 0.0), 4.0) for x in numbers]
+    weighted = {"numbers": numbers, "options": "scale = 2.5\nmost = 4.0", "weights": clipped}
+    whole = {"seed": SEED, "epoch": EPOCH, "cases": cases, "weighted": weighted}
+    Path(__file__).with_suffix(".json").write_text(json.dumps(whole) + "\n")
+
+
+if __name__ == "__main__":
+    main()
