@@ -36,6 +36,20 @@ impl Buffers {
 
     /// An empty buffer with room for `length` bytes.
     pub(super) fn take(&self, length: usize) -> Lent {
+        let mut lent = self.lend(length);
+        lent.bytes.clear();
+        lent
+    }
+
+    /// A buffer of `length` bytes, whatever they are: for what is written over them all.
+    pub(super) fn take_filled(&self, length: usize) -> Lent {
+        let mut lent = self.lend(length);
+        lent.bytes.resize(length, 0);
+        lent
+    }
+
+    /// A buffer with room for `length` bytes, which may still hold what it held before.
+    fn lend(&self, length: usize) -> Lent {
         if length < LEAST {
             return Lent { bytes: Vec::with_capacity(length), size: 0, home: None };
         }
@@ -45,8 +59,9 @@ impl Buffers {
         let found = kept.buffers[first..].iter().rposition(fits).map(|index| first + index);
         let mut bytes = found.map(|index| kept.buffers.swap_remove(index)).unwrap_or_default();
         kept.kept -= bytes.capacity();
-        bytes.clear();
-        bytes.reserve_exact(length);
+        if bytes.capacity() < length {
+            bytes.reserve_exact(length);
+        }
         let size = bytes.capacity();
         kept.lent += size;
         while kept.kept.saturating_add(kept.lent) > kept.limit
@@ -125,6 +140,9 @@ mod tests {
         let again = buffers.take(SIZE - 1000);
         assert_eq!((again.bytes.as_ptr(), again.bytes.len()), (address, 0));
         assert_eq!(held(&buffers), (0, SIZE));
+        drop(again);
+        let filled = buffers.take_filled(SIZE - 1000);
+        assert_eq!((filled.bytes.as_ptr(), filled.bytes.len()), (address, SIZE - 1000));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Pages as the decoder asks for them, decompressed into memory that was used before.
 //!
 //! The decoder's own reader takes fresh memory for every page. This one stands in for it where a row group's pages are of
-//! the first version and plain or zstd: what today's writers write unless told otherwise. Which pages there are was
+//! the first version and plain, zstd, snappy or raw LZ4: what today's writers write unless told otherwise. Which pages there are was
 //! checked before ([`pages::check`](super::pages::check)); what else may be wrong with them is an error here too.
 
 use super::{
-    buffers::Buffers,
+    buffers::{Buffers, Lent},
     pages::{self, Header},
 };
 use ::parquet::{
@@ -34,7 +34,10 @@ impl Group {
 
     /// Whether chunks so compressed can be read here.
     pub(super) const fn reads(compression: Compression) -> bool {
-        matches!(compression, Compression::UNCOMPRESSED | Compression::ZSTD(_))
+        matches!(
+            compression,
+            Compression::UNCOMPRESSED | Compression::ZSTD(_) | Compression::SNAPPY | Compression::LZ4_RAW
+        )
     }
 }
 
@@ -48,7 +51,9 @@ impl RowGroups for Group {
         let (_, bytes) = chunk.ok_or_else(|| ParquetError::General(format!("column {leaf} was not read")))?;
         let decompressor = match self.about().column(leaf).compression() {
             Compression::UNCOMPRESSED => None,
-            _ => Some(zstd::bulk::Decompressor::new()?),
+            Compression::SNAPPY => Some(Decompressor::Snappy(snap::raw::Decoder::new())),
+            Compression::LZ4_RAW => Some(Decompressor::Lz4),
+            _ => Some(Decompressor::Zstd(zstd::bulk::Decompressor::new()?)),
         };
         let reader = Reader { rest: bytes.clone(), peeked: None, decompressor, buffers: self.buffers.clone() };
         Ok(Box::new(Once(Some(Box::new(reader)))))
@@ -76,12 +81,42 @@ impl Iterator for Once {
 
 impl PageIterator for Once {}
 
+enum Decompressor {
+    Zstd(zstd::bulk::Decompressor<'static>),
+    Snappy(snap::raw::Decoder),
+    Lz4,
+}
+
+impl Decompressor {
+    /// Decompresses `body`, which becomes `size` bytes; how many it does become, if not more.
+    fn run(&mut self, body: &[u8], size: usize, buffers: &Buffers) -> Result<(Lent, usize)> {
+        let fault = |error: &dyn std::fmt::Display| ParquetError::General(error.to_string());
+        Ok(match self {
+            Self::Zstd(decompressor) => {
+                let mut buffer = buffers.take(size);
+                let found = decompressor.decompress_to_buffer(body, &mut buffer.bytes)?;
+                (buffer, found)
+            }
+            Self::Snappy(decoder) => {
+                let mut buffer = buffers.take_filled(size);
+                let found = decoder.decompress(body, &mut buffer.bytes).map_err(|error| fault(&error))?;
+                (buffer, found)
+            }
+            Self::Lz4 => {
+                let mut buffer = buffers.take_filled(size);
+                let found = lz4_flex::block::decompress_into(body, &mut buffer.bytes).map_err(|error| fault(&error))?;
+                (buffer, found)
+            }
+        })
+    }
+}
+
 struct Reader {
     /// What follows the pages that were given.
     rest: Bytes,
     /// The header of the next page, and its length.
     peeked: Option<(Header, usize)>,
-    decompressor: Option<zstd::bulk::Decompressor<'static>>,
+    decompressor: Option<Decompressor>,
     buffers: Buffers,
 }
 
@@ -114,8 +149,7 @@ impl Reader {
         if size == 0 {
             return Ok(Bytes::new());
         }
-        let mut buffer = self.buffers.take(size);
-        let found = decompressor.decompress_to_buffer(&body[..], &mut buffer.bytes)?;
+        let (buffer, found) = decompressor.run(&body, size, &self.buffers)?;
         if found != size {
             return Err(ParquetError::General(format!("a page decompresses to {found} bytes where it says {size}")));
         }
