@@ -84,18 +84,17 @@ fn a_checkpoint_of_a_resumed_run_resumes_too() {
 
 #[test]
 fn indexes_that_forget_are_in_every_state_as_they_were() {
-    // Every third row has the words of an earlier one; numbers would be made alike.
+    // Every third row has the words of an earlier one, near or far; numbers would be made alike.
     let words = |id: i64| -> String {
         let word = |number: i64| (0..4).map(move |place| char::from(b'a' + ((number >> (4 * place)) % 16) as u8));
         (0..9).flat_map(|at| word((9 * id + at) * 7919).chain([' '])).collect()
     };
-    let row = |id: i64| Row {
-        id,
-        text: words(if id % 3 == 2 { id / 2 } else { id }),
-        label: Some(id % 4),
-        score: 0.0,
-        tags: Vec::new(),
+    let original = |id: i64| match id % 6 {
+        2 => id / 2,
+        5 => id - 1,
+        _ => id,
     };
+    let row = |id: i64| Row { id, text: words(original(id)), label: Some(id % 4), score: 0.0, tags: Vec::new() };
     let data = Data::of(Format::Parquet, (0..750).map(row).collect(), 250, 40);
     for index in ["exact", "bloom"] {
         // So little memory that half of what is remembered is forgotten several times.
@@ -115,7 +114,7 @@ fn indexes_that_forget_are_in_every_state_as_they_were() {
             states.push(stream.state().unwrap());
         }
         let dropped = stream.account().dropped();
-        assert!(dropped > 20 && dropped < 260 && lines.len() > 40, "{dropped}, in {} batches", lines.len());
+        assert!(dropped > 20 && dropped < 300 && lines.len() > 40, "{dropped}, in {} batches", lines.len());
         for (batch, state) in states.iter().enumerate() {
             let state = State::from_bytes(&state.to_bytes().unwrap()).unwrap();
             let mut again = Stream::builder(recipe()).resume(state).open().unwrap();
