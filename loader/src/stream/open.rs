@@ -5,7 +5,7 @@ use super::{
     chosen::{check, known, path_option, picking, spec},
     contents::Finish,
     data::{self, Sharing},
-    memory::Budget,
+    memory::{self, Budget},
     meters::Meters,
     named::Named,
     picking::Known,
@@ -15,11 +15,12 @@ use super::{
     split::Parting,
     state::State,
     survey,
+    trusted::trusted,
     values::{Pass, read_values},
     workers::{BeforeRead, Work},
 };
 use crate::{
-    Error, Plan, Recipe, Report, Result,
+    Error, Hash, Plan, Recipe, Report, Result,
     clean::{Action, Cleaner, Operator, OperatorSpec},
     ledger::{MixedDomain, Record},
     recipe::Part,
@@ -276,6 +277,7 @@ impl StreamBuilder {
         let known = known(&recipe, policy.as_ref(), self.references, source.as_ref(), pass)?;
         let picking = picking(&recipe, policy.as_ref(), &known, plan_order)?.map(Arc::new);
         check(policy.as_ref(), plan, cleaner.scores(), (picking.is_some() && self.pack.is_some(), plan_order))?;
+        let trusted = trusted(&recipe, policy.as_ref(), plan)?.map(|set| set.plan().hash());
         if policy.reads_signals() && recipe.world > 1 {
             return Err(Error::recipe(format!(
                 "policy `{}` acts on what training says, and what is said to another process does not come to the draws of \
@@ -287,7 +289,7 @@ impl StreamBuilder {
         }
         let label = data::label(&recipe, plan)?;
         let sharing = Sharing::of(&recipe, source.as_ref(), plan_order)?;
-        let beside = bytes_beside(policy.as_ref(), &known);
+        let beside = memory::kept_beside(policy.as_ref(), &known);
         let budget = Budget::new(&recipe, source.as_ref(), cleaner.index_bytes(plan.rows()), beside);
         let window = match (&self.resume, recipe.stream.window) {
             (Some(state), _) => state.window,
@@ -307,7 +309,7 @@ impl StreamBuilder {
                 &cleaner,
                 policy.as_ref(),
                 &finish,
-                (self.evaluation, self.part, &known),
+                (self.evaluation, self.part, &known, trusted),
                 &source.in_order(),
             ),
             window,
@@ -445,14 +447,6 @@ impl StreamBuilder {
     }
 }
 
-/// Bytes a row that are kept beside trajectory, class and verdict.
-fn bytes_beside(policy: &dyn Policy, known: &Known) -> u64 {
-    const RECENT: u64 = 4;
-    const REFERENCE: u64 = 8;
-    let recent = if policy.recent().is_some() { RECENT } else { 0 };
-    recent + if matches!(known, Known::Table(_)) { REFERENCE } else { 0 }
-}
-
 pub(super) fn operators(recipe: &Recipe) -> Vec<OperatorSpec> {
     recipe
         .clean
@@ -468,7 +462,7 @@ fn identity(
     cleaner: &Cleaner,
     policy: &dyn Policy,
     finish: &Finish,
-    (evaluation, part, known): (Option<Part>, Part, &Known),
+    (evaluation, part, known, trusted): (Option<Part>, Part, &Known, Option<Hash>),
     in_order: &[Range<u32>],
 ) -> crate::Hash {
     let of = |text: &str| crate::Hash::of(text.as_bytes());
@@ -481,6 +475,7 @@ fn identity(
     if let Known::Table(references) = known {
         parts.push(references.hash());
     }
+    parts.extend(trusted);
     if !in_order.is_empty() {
         parts.push(of(&format!("in order: {in_order:?}")));
     }

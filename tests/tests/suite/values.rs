@@ -180,6 +180,31 @@ fn what_is_kept_of_each_row_beside_its_trajectory_counts_as_memory() {
 }
 
 #[test]
+fn a_trusted_set_is_named_by_the_recipe_and_read_in_plan_order() {
+    let [data, other] = both();
+    let alignment = |rest: &str| recipe(&data, &format!("name = \"alignment\"\ncandidates = 24\n{rest}"));
+    assert!(alignment("").open().unwrap().trusted().unwrap().is_none());
+    let named = alignment(&format!("trusted = '{}'", other.url()));
+    let stream = named.open().unwrap();
+    let set = stream.trusted().unwrap().unwrap();
+    let ids = |stream: Stream| walk(stream).into_iter().flat_map(|line| line.ids).collect::<Vec<_>>();
+    let all: Vec<i64> = (0..other.rows.len() as i64).collect();
+    assert_eq!((ids(set.pass().unwrap()), ids(set.pass().unwrap())), (all.clone(), all));
+    // It is a part of the stream's identity.
+    let state = stream.state().unwrap();
+    assert!(Stream::builder(alignment("")).resume(state.clone()).open().is_err());
+    assert!(Stream::builder(named).resume(state).open().is_ok());
+    let refused = |recipe: Recipe| recipe.open().err().unwrap().to_string();
+    assert!(refused(alignment(&format!("trusted = '{}'", data.url()))).contains("what is trained on"));
+    assert!(refused(alignment("trusted = 'nowhere/*.parquet'")).contains("nowhere"));
+    let uniform = recipe(&data, &format!("name = \"uniform\"\ntrusted = '{}'", other.url()));
+    assert!(refused(uniform).contains("reads no trusted set"));
+    let narrow = data.folder.path().join("narrow.csv");
+    std::fs::write(&narrow, "id,label\n1,2\n").unwrap();
+    assert!(refused(alignment(&format!("trusted = '{}'", narrow.display()))).contains("text"));
+}
+
+#[test]
 fn two_halves_can_be_trained_on_crosswise() {
     let [data, _] = both();
     let halves = recipe(&data, "name = \"uniform\"").split(0.5, 0.0).epochs(1);
