@@ -185,7 +185,7 @@ fn a_trusted_set_is_named_by_the_recipe_and_read_in_plan_order() {
     let alignment = |rest: &str| recipe(&data, &format!("name = \"alignment\"\ncandidates = 24\n{rest}"));
     assert!(alignment("").open().unwrap().trusted().unwrap().is_none());
     let named = alignment(&format!("trusted = '{}'", other.url()));
-    let stream = named.open().unwrap();
+    let stream = named.clone().open().unwrap();
     let set = stream.trusted().unwrap().unwrap();
     let ids = |stream: Stream| walk(stream).into_iter().flat_map(|line| line.ids).collect::<Vec<_>>();
     let all: Vec<i64> = (0..other.rows.len() as i64).collect();
