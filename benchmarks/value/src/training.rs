@@ -248,7 +248,7 @@ impl Clock<'_> {
     }
 
     fn looks_after_step(&self) -> bool {
-        matches!(self.look, Some((Every::Steps(steps), _)) if self.spent.steps.is_multiple_of(*steps))
+        matches!(self.look, Some((Every::Steps(steps), _)) if self.spent.steps.is_multiple_of(steps))
     }
 
     fn stop(&mut self) -> Result<()> {
