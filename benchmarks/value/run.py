@@ -93,7 +93,7 @@ def denoise(binary, mnist, seeds):
 
 def infobatch(binary, name, folder, rows, seeds):
     found = trainings(binary, folder, rows, "uniform,infobatch", ("0", "symmetric"), seeds)
-    heads(*COLUMNS)
+    heads("data", *COLUMNS[1:])
     summary((name,), found)
     pairs = list(zip(found["uniform"], found["infobatch"]))
     ratio = lambda name: median(1 - mine[name] / plain[name] for plain, mine in pairs)

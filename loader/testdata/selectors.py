@@ -114,7 +114,7 @@ SELECTORS = [
 
 def candidates(random, count, hard):
     """Losses and what goes with them; a few that are no numbers. Where few rows are `hard`, importance pays."""
-    p = np.where(random.random(count) < hard, random.uniform(0.01, 0.5, count), random.uniform(0.9, 0.999, count))
+    p = np.where(random.random(count) < hard, random.uniform(0.01, 0.5, count), random.uniform(0.99, 0.9999, count))
     rows = {
         "loss": -np.log(p), "probability": p, "el2n": np.sqrt(2) * (1 - p),
         "reference_loss": random.exponential(1, count), "alignment": random.normal(0, 1, count),
@@ -129,7 +129,7 @@ def candidates(random, count, hard):
 def main():
     random = np.random.default_rng(5)
     cases = []
-    for batch, (count, size, hard) in enumerate([(6, 2, 0.5), (40, 8, 0.1), (64, 16, 0.05), (64, 64, 0.5), (30, 3, 0.9)]):
+    for batch, (count, size, hard) in enumerate([(6, 2, 0.5), (40, 8, 0.1), (64, 16, 0.06), (64, 64, 0.5), (30, 3, 0.9)]):
         rows = candidates(random, count, hard)
         picks = [
             {"name": name, "options": options, "picks": pick(rows, size, Randomness(batch))} for name, options, pick in SELECTORS

@@ -23,7 +23,7 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 const USAGE: &str = "value-benchmark observe MNIST PAIRS STEPS
 value-benchmark wrong-labels DATA.csv symmetric|pair SEED OUT.csv
 value-benchmark ranking IMAGES.parquet LABEL TRUTH SEED OUT.csv
-value-benchmark policies IMAGES ROWS POLICY,… NOISE symmetric|pair SEED test|rest
+value-benchmark policies IMAGES ROWS POLICY[:OPTION=VALUE]…,… NOISE symmetric|pair SEED test|rest
 value-benchmark gate DATA.csv WARMUP SEED
 value-benchmark rho MNIST NOISE SEED
 value-benchmark confident-learning PROBABILITIES.csv REPEATS

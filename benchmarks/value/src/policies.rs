@@ -35,7 +35,8 @@ impl Held {
 /// One training for each of `policies` from the same weights on the same `most` rows of `folder`'s train.parquet, of which
 /// `noise` are wrong: perceptron features-256-256-classes, AdamW at 1e-3, batches of 128, 15 passes, judged after each.
 ///
-/// The policies take turns in who goes first, by the seed, so that times can be compared pair by pair.
+/// A policy's name may be followed by options, `denoise:recent=0.7`. The policies take turns in who goes first, by the
+/// seed, so that times can be compared pair by pair.
 pub(crate) fn run(folder: &Path, most: usize, policies: &str, noise: Noise, seed: u64, held: Held) -> Result<()> {
     let mut random = random(seed, 1);
     let all = Rows::images(&folder.join("train.parquet"), usize::MAX)?.sample(usize::MAX, &mut random);
@@ -54,7 +55,7 @@ pub(crate) fn run(folder: &Path, most: usize, policies: &str, noise: Noise, seed
     let first = seed as usize % policies.len();
     policies.rotate_left(first);
     for policy in policies {
-        let plan = plan(policy, seed);
+        let plan = with_options(policy, seed)?;
         let (trained, accuracies) = judged(files.path(), &rows, &plan, &held)?;
         let spent = trained.spent;
         println!(
@@ -84,7 +85,7 @@ pub(crate) fn gate(data: &Path, warmup: u32, seed: u64) -> Result<()> {
         train(files.path(), &rows, &Plan { options, ..narrow }, None, &device)
     };
     let plain = trained("uniform", Vec::new())?;
-    let gated = trained("denoise", vec![("warmup", Value::from(i64::from(warmup)))])?;
+    let gated = trained("denoise", vec![("warmup".to_owned(), Value::from(i64::from(warmup)))])?;
     println!(
         "{}",
         serde_json::json!({
@@ -94,6 +95,16 @@ pub(crate) fn gate(data: &Path, warmup: u32, seed: u64) -> Result<()> {
         })
     );
     Ok(())
+}
+
+/// The plan of a policy that is written with options after its name.
+fn with_options(policy: &str, seed: u64) -> Result<Plan> {
+    let mut words = policy.split(':');
+    let mut plan = plan(words.next().unwrap_or_default(), seed);
+    for word in words {
+        plan.options.extend(word.parse::<toml::Table>()?);
+    }
+    Ok(plan)
 }
 
 fn plan(policy: &str, seed: u64) -> Plan {
@@ -106,8 +117,8 @@ fn plan(policy: &str, seed: u64) -> Plan {
         weight_decay: 0.01,
         policy: policy.into(),
         options: match policy {
-            "denoise" => vec![("warmup", WARMUP.into())],
-            "infobatch" => vec![("epochs", i64::from(EPOCHS).into())],
+            "denoise" => vec![("warmup".to_owned(), WARMUP.into())],
+            "infobatch" => vec![("epochs".to_owned(), i64::from(EPOCHS).into())],
             _ => Vec::new(),
         },
         references: None,

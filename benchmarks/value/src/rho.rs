@@ -40,7 +40,7 @@ pub(crate) fn run(mnist: &Path, noise: Noise, seed: u64) -> Result<()> {
     let references = Arc::new(references);
     let rho = |score: &str| Plan {
         policy: "rho_loss".into(),
-        options: vec![("candidates", CANDIDATES.into()), ("score", score.into())],
+        options: vec![("candidates".to_owned(), CANDIDATES.into()), ("score".to_owned(), score.into())],
         references: Some(Arc::clone(&references)),
         epochs: 17,
         ..plan(seed)

@@ -91,7 +91,7 @@ pub(crate) struct Plan {
     pub(crate) decay: bool,
     pub(crate) weight_decay: f32,
     pub(crate) policy: String,
-    pub(crate) options: Vec<(&'static str, Value)>,
+    pub(crate) options: Vec<(String, Value)>,
     /// For each row what a reference model says, where the policy compares with one.
     pub(crate) references: Option<Arc<Vec<Reference>>>,
     /// Whether the losses are sent back.
@@ -115,7 +115,7 @@ impl Plan {
             .batch_size(self.batch)
             .policy(self.policy.clone());
         for (name, value) in &self.options {
-            recipe = recipe.policy_option(*name, value.clone());
+            recipe = recipe.policy_option(name, value.clone());
         }
         let Some(said) = &self.references else { return Ok(Stream::builder(recipe).open()?) };
         // Positions come from the plan, which the same files have with any policy.

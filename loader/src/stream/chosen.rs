@@ -20,12 +20,12 @@ pub(super) fn spec(recipe: &Recipe) -> PolicySpec {
 }
 
 /// Options of `[policy]` that are the stream's, whatever the policy.
-const OWN_OPTIONS: [&str; 3] = ["reference", "reference_column", "values"];
+const OWN_OPTIONS: [&str; 4] = ["reference", "reference_column", "trusted", "values"];
 
 /// Policies that have nothing to do without several domains.
 const MIXING: [&str; 4] = ["fixed", "odm", "ado", "doremi"];
 
-fn text_option(recipe: &Recipe, option: &str) -> Result<Option<String>> {
+pub(super) fn text_option(recipe: &Recipe, option: &str) -> Result<Option<String>> {
     match recipe.policy.options.get(option) {
         None => Ok(None),
         Some(toml::Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),

@@ -1,7 +1,7 @@
 //! Another reading of the data: one part of it, in plan order, once each, with weight 1 and no way back.
 
 use super::{Stream, StreamBuilder, data};
-use crate::{Recipe, Result, recipe::Part, source::Source};
+use crate::{Plan, Recipe, Result, recipe::Part, source::Source};
 use std::sync::Arc;
 
 /// One part of a recipe's data, for validation: every [`pass`](Self::pass) gives the same batches.
@@ -60,6 +60,12 @@ impl Evaluation {
     /// A pass to which more is to be set, such as a transform.
     pub fn builder(&self) -> StreamBuilder {
         Stream::builder(self.recipe.clone()).source(Arc::clone(&self.source)).evaluation(self.part)
+    }
+
+    /// Its ordered list of blocks.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        self.source.plan()
     }
 
     /// The part that is read.

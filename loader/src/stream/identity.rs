@@ -22,6 +22,8 @@ pub(super) struct Decisive<'a> {
     pub(super) evaluation: Option<Part>,
     pub(super) part: Part,
     pub(super) known: &'a Known,
+    /// What the trusted set holds, where a URL names one.
+    pub(super) trusted: Option<Hash>,
     pub(super) in_order: &'a [Range<u32>],
 }
 
@@ -54,6 +56,9 @@ impl Identity {
         }
         if let Known::Table(references) = it.known {
             add("what the reference says", references.hash().to_string(), references.hash());
+        }
+        if let Some(trusted) = it.trusted {
+            add("what the trusted set holds", trusted.to_string(), trusted);
         }
         if !it.in_order.is_empty() {
             let text = format!("in order: {:?}", it.in_order);

@@ -5,7 +5,8 @@
 //! takes besides; batches that are made and not yet taken; values, indexes and the plan. Not counted is what a process
 //! takes before it reads anything and what its allocator cannot give back, which `docs/formats.md` states as measured.
 
-use crate::{Error, Plan, Recipe, Result, recipe::ByteSize, source::Source};
+use super::picking::Known;
+use crate::{Error, Plan, Recipe, Result, recipe::ByteSize, source::Source, value::Policy};
 
 /// Bytes of values a row: its trajectory, its class and its verdict.
 const VALUE_BYTES: u64 = 32 + 4 + 1;
@@ -35,6 +36,14 @@ pub(super) struct Gathering {
     pub(super) ahead: usize,
 }
 
+/// Bytes of values a row that the policy asks for beside those: a recent mean, what a reference model says.
+pub(super) fn kept_beside(policy: &dyn Policy, known: &Known) -> u64 {
+    const RECENT: u64 = 4;
+    const REFERENCE: u64 = 8;
+    let recent = if policy.recent().is_some() { RECENT } else { 0 };
+    recent + if matches!(known, Known::Table(_)) { REFERENCE } else { 0 }
+}
+
 /// What a stream needs, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
@@ -55,8 +64,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// What `recipe` needs over `source`, with duplicate indexes of `index` bytes, and `beside` more bytes of values a row
-    /// that the policy asks for.
+    /// What `recipe` needs over `source`, with duplicate indexes of `index` bytes, and [`kept_beside`] the values.
     pub(super) fn new(recipe: &Recipe, source: &dyn Source, index: u64, beside: u64) -> Self {
         let plan = source.plan();
         let most = |of: &dyn Fn(&crate::Block) -> u64| plan.blocks.iter().map(of).max().unwrap_or(0);

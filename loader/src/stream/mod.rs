@@ -38,6 +38,7 @@ mod state;
 mod survey;
 mod sweep;
 mod transform;
+mod trusted;
 mod values;
 mod verdict_cache;
 mod visits;

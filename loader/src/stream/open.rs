@@ -6,7 +6,7 @@ use super::{
     contents::Finish,
     data::{self, Sharing},
     identity::{self, Decisive, Identity},
-    memory::Budget,
+    memory::{self, Budget},
     meters::Meters,
     named::Named,
     picking::Known,
@@ -16,11 +16,12 @@ use super::{
     split::Parting,
     state::State,
     survey,
+    trusted::trusted,
     values::{Pass, read_values},
     workers::{BeforeRead, Work},
 };
 use crate::{
-    Error, Plan, Recipe, Report, Result,
+    Error, Hash, Plan, Recipe, Report, Result,
     clean::{Action, Cleaner, Operator, OperatorSpec},
     ledger::{MixedDomain, Record},
     recipe::Part,
@@ -276,6 +277,7 @@ impl StreamBuilder {
         let known = known(&recipe, policy.as_ref(), self.references, source.as_ref(), pass)?;
         let picking = picking(&recipe, policy.as_ref(), &known, plan_order)?.map(Arc::new);
         check(policy.as_ref(), plan, cleaner.scores(), (picking.is_some() && self.pack.is_some(), plan_order))?;
+        let trusted = trusted(&recipe, policy.as_ref(), plan)?.map(|set| set.plan().hash());
         if policy.reads_signals() && recipe.world > 1 {
             return Err(Error::recipe(format!(
                 "policy `{}` acts on what training says, and what is said to another process does not come to the draws of \
@@ -287,7 +289,7 @@ impl StreamBuilder {
         }
         let label = data::label(&recipe, plan)?;
         let sharing = Sharing::of(&recipe, source.as_ref(), plan_order)?;
-        let beside = bytes_beside(policy.as_ref(), &known);
+        let beside = memory::kept_beside(policy.as_ref(), &known);
         let budget = Budget::new(&recipe, source.as_ref(), cleaner.index_bytes(plan.rows()), beside);
         let window = match (&self.resume, recipe.stream.window) {
             (_, Some(window)) => window,
@@ -308,6 +310,7 @@ impl StreamBuilder {
             evaluation: self.evaluation,
             part: self.part,
             known: &known,
+            trusted,
             in_order: &source.in_order(),
         });
         let begun = State {
@@ -446,14 +449,6 @@ impl StreamBuilder {
             known: known_at_start,
         })
     }
-}
-
-/// Bytes a row that are kept beside trajectory, class and verdict.
-fn bytes_beside(policy: &dyn Policy, known: &Known) -> u64 {
-    const RECENT: u64 = 4;
-    const REFERENCE: u64 = 8;
-    let recent = if policy.recent().is_some() { RECENT } else { 0 };
-    recent + if matches!(known, Known::Table(_)) { REFERENCE } else { 0 }
 }
 
 pub(super) fn operators(recipe: &Recipe) -> Vec<OperatorSpec> {

@@ -93,7 +93,7 @@ impl Picking {
             .collect();
         let size = self.wanted(candidates.len());
         let mut randomness = Randomness::new(self.seed, epoch, batch, Purpose::Selection);
-        let picks = self.selection.selector.select(&candidates, size, &mut randomness);
+        let picks = self.selection.pick(epoch, &candidates, size, &mut randomness);
         check(batch, &picks, candidates.len()).and_then(|()| {
             if picks.is_empty() {
                 return Err(fault(format!("policy `{}` picked no row: a step needs one at least", self.policy)));

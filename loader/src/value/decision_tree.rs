@@ -73,10 +73,10 @@ impl Tree {
             counts,
             nodes: Vec::new(),
             left: vec![0; classes],
-            right: vec![0; classes],
             whole: vec![0; classes],
             members: Vec::new(),
             sorted: Vec::new(),
+            starts: Vec::new(),
             histogram: Vec::new(),
         };
         growing.grow(rows);
@@ -104,13 +104,14 @@ struct Growing<'a> {
     counts: &'a [u32],
     nodes: Vec<Node>,
     left: Vec<u32>,
-    right: Vec<u32>,
     /// The counts of the node's classes.
     whole: Vec<u32>,
     /// Class and count of each of the node's rows.
     members: Vec<(u32, u32)>,
     /// Ranks in the high half, places among the node's rows in the low one.
     sorted: Vec<u64>,
+    /// Where the rows of each rank begin among them.
+    starts: Vec<u32>,
     /// `histogram[rank * classes + class]`.
     histogram: Vec<u32>,
 }
@@ -171,9 +172,9 @@ impl Growing<'_> {
             if rows.iter().all(|&row| Some(column[row as usize]) == first) {
                 continue;
             }
-            // A histogram costs its length, sorting the rows' number times its logarithm.
+            // A histogram costs a pass over the rows and its length, sorting some passes over the rows.
             let length = self.ranked.values[feature].len() * self.whole.len();
-            if length <= rows.len() * (rows.len().ilog2() as usize + 1) {
+            if length <= rows.len() {
                 self.by_histogram(feature, rows, &mut best);
             } else {
                 self.by_sorting(feature, rows, &mut best);
@@ -191,7 +192,7 @@ impl Growing<'_> {
         for (&row, &(class, count)) in rows.iter().zip(&self.members) {
             histogram[column[row as usize] as usize * classes + class as usize] += count;
         }
-        let mut sides = Sides::new(&self.whole, &mut self.left, &mut self.right);
+        let mut sides = Sides::new(&self.whole, &mut self.left);
         let mut last = None;
         for (rank, counts) in (0..).zip(histogram.chunks_exact(classes)) {
             if counts.iter().fold(0, |any, count| any | count) == 0 {
@@ -210,10 +211,26 @@ impl Growing<'_> {
         let column = self.ranked.column(feature);
         let mut sorted = std::mem::take(&mut self.sorted);
         sorted.clear();
-        sorted.extend((0_u64..).zip(rows).map(|(place, &row)| u64::from(column[row as usize]) << 32 | place));
-        sorted.sort_unstable();
+        let packed = (0_u64..).zip(rows).map(|(place, &row)| u64::from(column[row as usize]) << 32 | place);
+        let distinct = self.ranked.values[feature].len();
+        if distinct <= 4 * rows.len() {
+            // By counting: where the rows of each rank begin, then each row to its place.
+            self.starts.clear();
+            self.starts.resize(distinct + 1, 0);
+            rows.iter().for_each(|&row| self.starts[column[row as usize] as usize + 1] += 1);
+            (0..distinct).for_each(|rank| self.starts[rank + 1] += self.starts[rank]);
+            sorted.resize(rows.len(), 0);
+            for packed in packed {
+                let start = &mut self.starts[(packed >> 32) as usize];
+                sorted[*start as usize] = packed;
+                *start += 1;
+            }
+        } else {
+            sorted.extend(packed);
+            sorted.sort_unstable();
+        }
         let mut last = None;
-        let mut sides = Sides::new(&self.whole, &mut self.left, &mut self.right);
+        let mut sides = Sides::new(&self.whole, &mut self.left);
         for &packed in &sorted {
             let (rank, place) = ((packed >> 32) as u32, packed as u32 as usize);
             if last != Some(rank) {
@@ -227,49 +244,44 @@ impl Growing<'_> {
     }
 }
 
-/// The classes on both sides of a border that moves up, with Σ counts² kept as counts change.
+/// The classes below a border that moves up, with what follows of both sides kept as counts change.
 struct Sides<'a> {
+    /// Counts of all rows of the node, and Σ of their squares.
+    whole: &'a [u32],
+    whole_squares: u64,
+    count: u32,
+    /// Counts of the rows below.
     left: &'a mut [u32],
-    right: &'a mut [u32],
-    left_count: u32,
-    right_count: u32,
     left_squares: u64,
-    right_squares: u64,
+    left_count: u32,
+    /// Σ left · whole, since Σ (whole − left)² = Σ whole² − 2 Σ left · whole + Σ left².
+    product: u64,
 }
 
 impl<'a> Sides<'a> {
-    /// All rows, which are `whole`, on the right.
-    fn new(whole: &[u32], left: &'a mut [u32], right: &'a mut [u32]) -> Self {
+    /// No row below the border.
+    fn new(whole: &'a [u32], left: &'a mut [u32]) -> Self {
         left.fill(0);
-        right.copy_from_slice(whole);
         let square = |count: &u32| u64::from(*count) * u64::from(*count);
-        Self {
-            left_count: 0,
-            right_count: whole.iter().sum(),
-            left_squares: 0,
-            right_squares: whole.iter().map(square).sum(),
-            left,
-            right,
-        }
+        let (whole_squares, count) = (whole.iter().map(square).sum(), whole.iter().sum());
+        Self { whole, whole_squares, count, left, left_squares: 0, left_count: 0, product: 0 }
     }
 
-    /// `count` rows of `class` go from the right to the left.
+    /// `count` rows of `class` come below the border.
     fn shift(&mut self, class: u32, count: u32) {
-        let (left, right) = (&mut self.left[class as usize], &mut self.right[class as usize]);
-        let wide = u64::from;
-        self.left_squares += wide(count) * (2 * wide(*left) + wide(count));
-        self.right_squares -= wide(count) * (2 * wide(*right) - wide(count));
+        let left = &mut self.left[class as usize];
+        self.left_squares += u64::from(count) * (2 * u64::from(*left) + u64::from(count));
+        self.product += u64::from(count) * u64::from(self.whole[class as usize]);
         *left += count;
-        *right -= count;
         self.left_count += count;
-        self.right_count -= count;
     }
 
     /// Keeps the border between rank `last` and `next` if it is purer than the best one.
     fn offer(&self, feature: usize, last: Option<u32>, next: u32, best: &mut Option<Best>) {
         let Some(last) = last else { return };
+        let right_squares = self.whole_squares + self.left_squares - 2 * self.product;
         let purity = self.left_squares as f64 / f64::from(self.left_count)
-            + self.right_squares as f64 / f64::from(self.right_count);
+            + right_squares as f64 / f64::from(self.count - self.left_count);
         if best.as_ref().is_none_or(|best| purity > best.purity) {
             *best = Some(Best { purity, feature, between: (last, next) });
         }
@@ -313,7 +325,7 @@ mod tests {
             let nodes: Vec<u32> = (0..labels.len() as u32).filter(|row| counts[*row as usize] > 0).collect();
             let mut growing = Growing {
                 ranked: &ranked, labels: &labels, counts: &counts, nodes: Vec::new(), left: vec![0; 3],
-                right: vec![0; 3], whole: vec![0; 3], members: Vec::new(), sorted: Vec::new(), histogram: Vec::new(),
+                whole: vec![0; 3], members: Vec::new(), sorted: Vec::new(), starts: Vec::new(), histogram: Vec::new(),
             };
             growing.count(&nodes);
             for feature in 0..2 {

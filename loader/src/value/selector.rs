@@ -18,6 +18,12 @@ pub trait Selector: Send + Sync + Debug {
     /// bias, whatever the scores are.
     fn unbiased(&self) -> bool;
 
+    /// Whether it stands aside in a data epoch (from 0): then `size` of the candidates are trained, at random, with weight
+    /// 1. It never does, unless said otherwise.
+    fn rests(&self, _epoch: u32) -> bool {
+        false
+    }
+
     /// Picks at most `size` of the candidates, by their index in ascending order; an index may come more than once where
     /// rows are drawn with replacement. `size` is at most the number of candidates.
     ///
@@ -83,6 +89,12 @@ pub(super) fn highest(scores: &[f64], size: usize) -> Vec<Pick> {
     order.truncate(size);
     order.sort_unstable();
     order.into_iter().map(Pick::plain).collect()
+}
+
+/// `size` of `count` candidates at random, in ascending order, each with weight 1.
+pub(super) fn at_random(count: usize, size: usize, randomness: &mut Randomness) -> Vec<Pick> {
+    let order: Vec<f64> = (0..count).map(|_| randomness.unit()).collect();
+    highest(&order, size)
 }
 
 /// As [`highest`], of scores with a Gumbel number added to each: a draw without replacement in which each next row comes

@@ -1,8 +1,8 @@
 //! One suspicion for every kind of label noise: the loss or the margin, as the trajectories themselves suggest.
 //!
-//! Where a wrong label may be any class, the mean loss ranks best; where each class is taken for one other, the mean
-//! probability margin does, by far. Which of the two a data set has shows in the rows that the model contradicts. It
-//! knows nothing of what is done with a suspicion.
+//! Between two classes the mean loss ranks best. Where there are more and a wrong label may be any of them, the mean logit
+//! margin does, by little; where each class is taken for one other, the mean probability margin, by far. Which of the
+//! two a data set has shows in the rows that the model contradicts. It knows nothing of what is done with a suspicion.
 
 use super::{table::Table, trajectory::Trajectory};
 use crate::Position;
@@ -12,7 +12,9 @@ use crate::Position;
 pub enum Evidence {
     /// The mean loss.
     Loss,
-    /// Minus the mean probability margin: AUM (Pleiss et al. 2020) on probabilities.
+    /// Minus the mean logit margin: AUM (Pleiss et al. 2020).
+    LogitMargin,
+    /// Minus the mean probability margin.
     Margin,
 }
 
@@ -29,8 +31,8 @@ impl Evidence {
     /// and its rival take p_y and p_r, and κ is what the other classes − 2 get on average, as a share of what the label
     /// gets: κ = Σ (1 − p_y − p_r) / (classes − 2) / Σ p_y. If wrong labels may be any class, the model rates them
     /// little above the classes that nobody named; if one class is taken for one other time and again, the model has
-    /// learnt that too, and κ is small. With two classes there is nothing to tell apart, and the loss has the tails; so
-    /// too where no row is contradicted, or signals had no classes.
+    /// learnt that too, and κ is small. With two classes there is nothing to tell apart, and the loss has the tails; it is
+    /// taken too where no row is contradicted, or signals had no classes.
     #[must_use]
     pub fn of<'a>(rows: impl IntoIterator<Item = &'a Trajectory>, classes: u32) -> Self {
         if classes <= 2 {
@@ -46,10 +48,12 @@ impl Evidence {
                 others += (1.0 - 2.0 * probability + margin).max(0.0);
             }
         }
-        if label > 0.0 && others < Self::SYSTEMATIC * f64::from(classes - 2) * label {
+        if label <= 0.0 {
+            Self::Loss
+        } else if others < Self::SYSTEMATIC * f64::from(classes - 2) * label {
             Self::Margin
         } else {
-            Self::Loss
+            Self::LogitMargin
         }
     }
 
@@ -58,6 +62,7 @@ impl Evidence {
     pub fn suspicion(self, row: &Trajectory) -> f32 {
         match self {
             Self::Loss => row.mean_loss(),
+            Self::LogitMargin => -row.mean_logit_margin(),
             Self::Margin => -row.mean_probability_margin(),
         }
     }
@@ -86,10 +91,10 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_are_rated_as_any_other_class_are_judged_by_the_loss() {
+    fn labels_that_are_rated_as_any_other_class_are_judged_by_the_logit_margin() {
         // Of 0.2 the label has 0.04 and each of eight others 0.02.
         let rows = [row(0.9, 0.02), row(0.04, 0.8), row(0.04, 0.8)];
-        assert_eq!(Evidence::of(&rows, 10), Evidence::Loss);
+        assert_eq!(Evidence::of(&rows, 10), Evidence::LogitMargin);
     }
 
     #[test]
@@ -118,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_worse_row_has_the_higher_suspicion_by_either() {
-        for evidence in [Evidence::Loss, Evidence::Margin] {
+        for evidence in [Evidence::Loss, Evidence::LogitMargin, Evidence::Margin] {
             assert!(evidence.suspicion(&row(0.1, 0.8)) > evidence.suspicion(&row(0.8, 0.1)));
         }
     }

@@ -58,7 +58,7 @@ const SELECTING: [&str; 6] = [
     "name = \"jest\"\ncandidates = 24\nreference_column = \"score\"\ngain = 2",
     "name = \"importance\"\ncandidates = 24\nthreshold = 0",
     "name = \"selective_backprop\"\ncandidates = 24",
-    "name = \"progressive_dropout\"\ncandidates = 24\nthreshold = 0.9",
+    "name = \"progressive_dropout\"\ncandidates = 24\nthreshold = 0.9\nepochs = 2",
 ];
 
 /// All formats, with the same rows in several shards and blocks.

@@ -168,7 +168,8 @@ fn what_is_kept_of_each_row_beside_its_trajectory_counts_as_memory() {
     let mut references = stream.blank_references();
     references.set(Position::new(0, 0), Reference { loss: 1.0, probability: None }).unwrap();
     let file = folder.path().join("references.parquet");
-    stream.write_references(&references, &file, false).unwrap();
+    // By content, since less memory cuts the text into other blocks.
+    stream.write_references(&references, &file, true).unwrap();
     let rho = format!("name = \"rho_loss\"\ncandidates = 128\nreference = '{}'", file.display());
     // 37 bytes a row; 4 for a recent mean, 8 for a reference.
     for (policy, values) in [("name = \"infobatch\"\ndelta = 1.0", 37), ("name = \"denoise\"", 41), (rho.as_str(), 45)]
@@ -177,6 +178,31 @@ fn what_is_kept_of_each_row_beside_its_trajectory_counts_as_memory() {
         let wanted = format!("values of 400 rows {:.1} KiB", f64::from(400 * values) / 1024.0);
         assert!(fault.contains(&wanted), "{policy}: {wanted} is not in {fault}");
     }
+}
+
+#[test]
+fn a_trusted_set_is_named_by_the_recipe_and_read_in_plan_order() {
+    let [data, other] = both();
+    let alignment = |rest: &str| recipe(&data, &format!("name = \"alignment\"\ncandidates = 24\n{rest}"));
+    assert!(alignment("").open().unwrap().trusted().unwrap().is_none());
+    let named = alignment(&format!("trusted = '{}'", other.url()));
+    let stream = named.clone().open().unwrap();
+    let set = stream.trusted().unwrap().unwrap();
+    let ids = |stream: Stream| walk(stream).into_iter().flat_map(|line| line.ids).collect::<Vec<_>>();
+    let all: Vec<i64> = (0..other.rows.len() as i64).collect();
+    assert_eq!((ids(set.pass().unwrap()), ids(set.pass().unwrap())), (all.clone(), all));
+    // It is a part of the stream's identity.
+    let state = stream.state().unwrap();
+    assert!(Stream::builder(alignment("")).resume(state.clone()).open().is_err());
+    assert!(Stream::builder(named).resume(state).open().is_ok());
+    let refused = |recipe: Recipe| recipe.open().err().unwrap().to_string();
+    assert!(refused(alignment(&format!("trusted = '{}'", data.url()))).contains("what is trained on"));
+    assert!(refused(alignment("trusted = 'nowhere/*.parquet'")).contains("nowhere"));
+    let uniform = recipe(&data, &format!("name = \"uniform\"\ntrusted = '{}'", other.url()));
+    assert!(refused(uniform).contains("reads no trusted set"));
+    let narrow = data.folder.path().join("narrow.csv");
+    std::fs::write(&narrow, "id,label\n1,2\n").unwrap();
+    assert!(refused(alignment(&format!("trusted = '{}'", narrow.display()))).contains("text"));
 }
 
 #[test]

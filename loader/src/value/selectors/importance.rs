@@ -4,7 +4,7 @@ use crate::{
     Pick, Randomness, Result, strict,
     value::{
         policy::within,
-        selector::{Candidate, Needs, Selector, highest},
+        selector::{Candidate, Needs, Selector, at_random},
     },
 };
 use serde::Deserialize;
@@ -73,8 +73,7 @@ impl Selector for Importance {
         let threshold = self.threshold.unwrap_or((count + 3.0 * size as f64) / (3.0 * size as f64));
         let pays = |g: &Vec<f64>| libm::sqrt(count * g.iter().map(|g| g * g).sum::<f64>()) > threshold;
         let Some(g) = self.probabilities(candidates).filter(pays) else {
-            let order: Vec<f64> = candidates.iter().map(|_| randomness.unit()).collect();
-            return highest(&order, size);
+            return at_random(candidates.len(), size, randomness);
         };
         let mut sums = Vec::with_capacity(g.len());
         let total = g.iter().fold(0.0, |sum, g| {

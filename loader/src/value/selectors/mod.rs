@@ -15,8 +15,11 @@ pub use progressive_dropout::ProgressiveDropout;
 pub use rho_loss::RhoLoss;
 pub use selective_backprop::SelectiveBackprop;
 
-use super::{policy::Policy, selector::Selector};
-use crate::{Error, Result};
+use super::{
+    policy::Policy,
+    selector::{Candidate, Selector, at_random},
+};
+use crate::{Error, Pick, Randomness, Result};
 use std::sync::Arc;
 
 /// How the rows of a super-batch are chosen.
@@ -26,6 +29,16 @@ pub struct Selection {
     pub selector: Arc<dyn Selector>,
     /// How many rows are scored for each batch that is trained.
     pub candidates: u32,
+}
+
+impl Selection {
+    /// Which of the candidates of a super-batch of data epoch `epoch` are trained: `size` at most.
+    pub fn pick(&self, epoch: u32, candidates: &[Candidate], size: usize, randomness: &mut Randomness) -> Vec<Pick> {
+        match self.selector.rests(epoch) {
+            true => at_random(candidates.len(), size, randomness),
+            false => self.selector.select(candidates, size, randomness),
+        }
+    }
 }
 
 /// A policy that leaves the choice to a selector: v = 1, π = 1, in super-batches of `candidates` rows.

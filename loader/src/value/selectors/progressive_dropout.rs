@@ -12,33 +12,35 @@ use serde::Deserialize;
 /// The selector `progressive_dropout` (Shriwas et al., NeurIPS 2025, the difficulty-based variant): of the candidates
 /// whose label has a probability below `threshold`, at most `size`, in random choice, with weight 1.
 ///
-/// A step may have fewer rows than `size`, and has at least one. It trains on hard rows alone and so prefers wrong
-/// labels, and is biased by design. The paper trains the last epoch on everything; leave that to a second training with
-/// `uniform`, or raise the threshold to 1.
+/// A step may have fewer rows than `size`, and has at least one. The last of `epochs` data epochs, and all after it, leave
+/// nothing out, as in the paper; without `epochs` there is no such one. Where more rows are scored than trained it is
+/// `size` of them at random. It trains on hard rows alone and so prefers wrong labels, and is biased by design.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProgressiveDropout {
     threshold: f64,
+    epochs: Option<u32>,
 }
 
 impl Default for ProgressiveDropout {
     fn default() -> Self {
-        Self { threshold: 0.3 }
+        Self { threshold: 0.3, epochs: None }
     }
 }
 
 impl ProgressiveDropout {
     pub(in crate::value) const NAME: &'static str = "progressive_dropout";
 
-    /// Options: `threshold` (0 to 1), of the label's probability.
+    /// Options: `threshold` (0 to 1), of the label's probability; `epochs` (from 1), the data epochs of the training.
     pub(in crate::value) fn from_options(place: &str, options: &toml::Table) -> Result<Self> {
         let selector: Self = strict::from_table(place, options)?;
         within(place, "threshold", selector.threshold, 0.0..=1.0)?;
+        within(place, "epochs", f64::from(selector.epochs.unwrap_or(1)), 1.0..=f64::from(u32::MAX))?;
         Ok(selector)
     }
 
     pub(in crate::value) fn fingerprint(&self) -> String {
-        format!("{}/1(threshold={:?})", Self::NAME, self.threshold)
+        format!("{}/2(epochs={:?},threshold={:?})", Self::NAME, self.epochs, self.threshold)
     }
 }
 
@@ -49,6 +51,10 @@ impl Selector for ProgressiveDropout {
 
     fn unbiased(&self) -> bool {
         false
+    }
+
+    fn rests(&self, epoch: u32) -> bool {
+        self.epochs.is_some_and(|epochs| epoch.saturating_add(1) >= epochs)
     }
 
     fn select(&self, candidates: &[Candidate], size: usize, randomness: &mut Randomness) -> Vec<Pick> {
@@ -101,5 +107,12 @@ mod tests {
             [0.9, 0.8, 0.99].into_iter().zip(0..).map(|(p, row)| candidate(row, 1.0, p, None)).collect();
         let picks = ProgressiveDropout::default().select(&candidates, 2, &mut randomness(0));
         assert_eq!(picks, [Pick::plain(1)]);
+    }
+
+    #[test]
+    fn the_last_of_its_epochs_leaves_nothing_out() {
+        let last = ProgressiveDropout { epochs: Some(3), ..ProgressiveDropout::default() };
+        assert_eq!([0, 1, 2, 3, u32::MAX].map(|epoch| last.rests(epoch)), [false, false, true, true, true]);
+        assert!(!ProgressiveDropout::default().rests(u32::MAX));
     }
 }
