@@ -21,7 +21,7 @@ use super::{
     workers::{BeforeRead, Work},
 };
 use crate::{
-    Error, Hash, Plan, Recipe, Report, Result,
+    Error, Plan, Recipe, Report, Result,
     clean::{Action, Cleaner, Operator, OperatorSpec},
     ledger::{MixedDomain, Record},
     recipe::Part,
