@@ -33,13 +33,14 @@ pub fn tokens(text: &str) -> Vec<i32> {
     std::iter::once(BEGIN).chain(text.bytes().map(i32::from)).collect()
 }
 
-/// Turns the column `text` into the column [`COLUMN`] of [`tokens`].
+/// Turns the column `text` into the column [`COLUMN`] of [`tokens`]. Of what is longer than a slot a stretch of a slot's
+/// length is taken, another one in each pass: otherwise the few slots of a batch would be of one or two documents.
 #[derive(Debug)]
 pub struct Tokenise;
 
 impl Transform for Tokenise {
     fn fingerprint(&self) -> String {
-        "bytes/1".to_owned()
+        "bytes in stretches/1".to_owned()
     }
 
     fn schema(&self, _: &SchemaRef) -> arable_loader::Result<SchemaRef> {
@@ -50,7 +51,13 @@ impl Transform for Tokenise {
     fn apply(&self, samples: &Samples<'_>) -> arable_loader::Result<Transformed> {
         let texts = samples.data.column_by_name("text").and_then(|texts| cast(texts, &DataType::Utf8).ok());
         let texts = texts.ok_or_else(|| arable_loader::Error::recipe("there is no column `text` of texts"))?;
-        let rows: Vec<Vec<i32>> = texts.as_string::<i32>().iter().map(|text| tokens(text.unwrap_or(""))).collect();
+        let stretch = |(row, text): (usize, Option<&str>)| {
+            let all = tokens(text.unwrap_or(""));
+            let spare = all.len().saturating_sub(SLOT) as u64;
+            let start = samples.randomness(row, "stretch").below(spare + 1) as usize;
+            all[start..all.len().min(start + SLOT)].to_vec()
+        };
+        let rows: Vec<Vec<i32>> = texts.as_string::<i32>().iter().enumerate().map(stretch).collect();
         let item = Arc::new(Field::new_list_field(DataType::Int32, false));
         let offsets = OffsetBuffer::from_lengths(rows.iter().map(Vec::len));
         let lists = ListArray::new(item, offsets, Arc::new(Int32Array::from(rows.concat())), None);

@@ -36,7 +36,7 @@ struct MnistBatch {
 }
 
 #[derive(Default)]
-struct MnistBatcher;
+struct MnistBatcher {}
 
 impl Batcher<MnistItem, MnistBatch> for MnistBatcher {
     fn batch(&self, items: Vec<MnistItem>, device: &Device) -> MnistBatch {
