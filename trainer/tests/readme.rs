@@ -143,7 +143,7 @@ fn what_the_readme_shows_trains() {
     env::set_current_dir(folder.path()).unwrap();
 
     let items = (0..8).map(|row| MnistItem { image: vec![row as f32; SIDE * SIDE], label: 0 }).collect();
-    let valid = DataLoaderBuilder::new(MnistBatcher).batch_size(8).build(InMemDataset::new(items));
+    let valid = DataLoaderBuilder::new(MnistBatcher {}).batch_size(8).build(InMemDataset::new(items));
     let (parameters, epochs) = train(folder.path(), valid).unwrap();
     assert!(parameters.is_finite());
     assert_eq!(epochs, 10, "as the recipe says");
