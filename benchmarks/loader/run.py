@@ -46,9 +46,9 @@ def install():
 
 
 def build():
-    # burn, for its own loader, takes minutes to compile.
-    command = ["cargo", "build", "--release", "--quiet", "-p", "arable-benchmarks", "--features", "burn"]
-    subprocess.run(command, cwd=ROOT, check=True)
+    # burn, for its own loader, takes minutes to compile; with the whole workspace's features one build serves all benchmarks.
+    wanted = ["--workspace", "--features", "arable-benchmarks/burn", "--bin", "loader-benchmark", "--bin", "burn-benchmark"]
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", *wanted], cwd=ROOT, check=True)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     return target / "release" / "loader-benchmark"
 

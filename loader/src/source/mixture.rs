@@ -98,6 +98,12 @@ impl Source for Mixture {
         }
     }
 
+    fn may_keep(&self, bytes: u64) {
+        // Each keeps memory of its own.
+        let each = bytes / self.sources.len().max(1) as u64;
+        self.sources.iter().for_each(|source| source.may_keep(each));
+    }
+
     fn held_bytes(&self) -> u64 {
         self.sources.iter().map(|source| source.held_bytes()).fold(0, u64::saturating_add)
     }

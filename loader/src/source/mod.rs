@@ -114,6 +114,12 @@ pub trait Source: Send + Sync + fmt::Debug {
         self.plan().blocks.get(block as usize).map_or(0, |block| block.working_bytes)
     }
 
+    /// From here on, memory that blocks were decoded into may be kept to be used again, as far as it comes to no more than
+    /// `bytes` together with what of it is in use. A source that keeps none has nothing to do here, which is the default.
+    fn may_keep(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
     /// What it holds in memory beside the plan, about, in bytes.
     fn held_bytes(&self) -> u64 {
         0
@@ -284,9 +290,6 @@ pub struct Options {
     /// How many bytes a block may take once decoded. Larger row groups are cut into row ranges; text is cut smaller;
     /// a larger Arrow record batch is refused.
     pub block_limit: u64,
-    /// How many bytes of memory that blocks were decoded into may be kept to be used again, together with what of it is
-    /// in use.
-    pub memory: u64,
     /// How shards are reached.
     pub access: Access,
 }
@@ -304,7 +307,6 @@ impl Options {
             columns: None,
             manifest: None,
             block_limit: Self::DEFAULT_BLOCK_LIMIT,
-            memory: 4 * Self::DEFAULT_BLOCK_LIMIT,
             access: Access::default(),
         }
     }

@@ -107,7 +107,8 @@ impl ParquetSource {
             return Err(Error::recipe(format!("the dataset has {} blocks; at most 2^32 can be", plan.blocks.len())));
         }
         let views = schema::outer_views(&plan.schema);
-        let buffers = Buffers::new(kept(options.memory, shards.iter().map(Columns::in_pages).min()));
+        // A block may be a quarter of the memory: half of it may be kept for pages, unless more is known of it.
+        let buffers = Buffers::new(options.block_limit.saturating_mul(2));
         Ok(Self { plan, store: found.store.clone(), views, shards, block_limit: options.block_limit, buffers })
     }
 
@@ -156,6 +157,10 @@ impl Source for ParquetSource {
         let Some(block) = self.plan.blocks.get(block as usize) else { return 0 };
         let once = self.shards.get(block.shard as usize).is_some_and(|columns| columns.once);
         block.working_bytes - if once { block.decoded_bytes.min(block.working_bytes) } else { 0 }
+    }
+
+    fn may_keep(&self, bytes: u64) {
+        self.buffers.limit(kept(bytes, self.shards.iter().map(Columns::in_pages).min()));
     }
 
     fn held_bytes(&self) -> u64 {

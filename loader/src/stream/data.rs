@@ -17,11 +17,7 @@ pub(super) fn source(recipe: &Recipe, block_limit: u64) -> Result<Arc<dyn Source
     }
     let mut domains = Vec::with_capacity(recipe.domain.len());
     for domain in &recipe.domain {
-        let options = options(&domain.dataset, &recipe.stream, block_limit);
-        // Each keeps memory of its own.
-        let shared =
-            |options| source::Options { memory: recipe.stream.memory.0 / recipe.domain.len() as u64, ..options };
-        let source = options.and_then(|options| source::open(&shared(options)));
+        let source = options(&domain.dataset, &recipe.stream, block_limit).and_then(|options| source::open(&options));
         // Which of the domains it is can only be told here.
         let source = source.map_err(|fault| match fault {
             Error::Recipe(what) => Error::recipe(format!("[[domain]] `{}`: {what}", domain.name)),
@@ -49,7 +45,6 @@ pub(super) fn options(dataset: &Dataset, stream: &StreamSettings, block_limit: u
         columns: dataset.columns.clone(),
         manifest: dataset.manifest.as_ref().map(PathBuf::from),
         block_limit,
-        memory: stream.memory.0,
         access: source::Access {
             retries: stream.retries,
             timeout: stream.timeout.map(|seconds| Duration::from_secs(seconds.into())),

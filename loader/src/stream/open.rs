@@ -298,6 +298,7 @@ impl StreamBuilder {
         };
         let windows = sharing.windows(plan, window);
         let spare = budget.check(&windows, sharing.open_bytes(plan, &windows))?;
+        source.may_keep(budget.for_blocks());
         let keep_in_memory = plan.blocks.iter().map(|block| block.decoded_bytes).sum::<u64>() <= spare;
 
         let finish = Finish::new(self.transforms, self.pack, self.bucket, &plan.schema, recipe.seed)?;

@@ -27,11 +27,29 @@ struct Kept {
     limit: usize,
 }
 
+impl Kept {
+    /// Gives up as many kept buffers as are too many.
+    fn shrink(&mut self) {
+        while self.kept.saturating_add(self.lent) > self.limit
+            && let Some(dropped) = self.buffers.pop()
+        {
+            self.kept -= dropped.capacity();
+        }
+    }
+}
+
 impl Buffers {
     /// Keeps buffers as long as they and those in use are at most `limit` bytes together.
     pub(super) fn new(limit: u64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         Self(Arc::new(Mutex::new(Kept { buffers: Vec::new(), kept: 0, lent: 0, limit })))
+    }
+
+    /// Keeps buffers from here on as long as they and those in use are at most `limit` bytes together.
+    pub(super) fn limit(&self, limit: u64) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        kept.shrink();
     }
 
     /// An empty buffer with room for `length` bytes.
@@ -64,11 +82,7 @@ impl Buffers {
         }
         let size = bytes.capacity();
         kept.lent += size;
-        while kept.kept.saturating_add(kept.lent) > kept.limit
-            && let Some(dropped) = kept.buffers.pop()
-        {
-            kept.kept -= dropped.capacity();
-        }
+        kept.shrink();
         drop(kept);
         Lent { bytes, size, home: Some(self.clone()) }
     }
@@ -157,5 +171,7 @@ mod tests {
         assert_eq!(held(&buffers), (2 * SIZE + 1, 0));
         assert_eq!(buffers.take(10).bytes.capacity(), 10);
         assert_eq!(held(&buffers), (2 * SIZE + 1, 0), "small ones are not counted");
+        buffers.limit(SIZE as u64);
+        assert_eq!(held(&buffers), (0, 0));
     }
 }
