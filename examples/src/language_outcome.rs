@@ -1,6 +1,6 @@
 //! What the trainings of the language model came to: a table for people, one JSON object for programs.
 
-use crate::seeds::Told;
+use crate::seeds::{ONE_SEED, Told};
 use arable_loader::{
     ledger::Account,
     report::{Align, Table, accounting, numbers::count},
@@ -135,7 +135,7 @@ impl LanguageOutcome {
                 others.iter().filter(|run| run.key != fixed.key).for_each(|run| text += &against(run, fixed));
             }
         }
-        text + "One seed says little: --seeds 5 tells how far they differ by chance.\n"
+        text + ONE_SEED
     }
 }
 
@@ -143,12 +143,8 @@ impl Told for LanguageOutcome {
     const MEASURED: &'static str = "bits a byte, mean over the domains";
     const DIGITS: usize = 3;
 
-    #[expect(clippy::print_stdout, reason = "this is what the examples are for")]
-    fn print(&self, json: bool) {
-        print!("{}", self.text());
-        if json {
-            println!("{}", self.json());
-        }
+    fn told(&self) -> (String, serde_json::Value) {
+        (self.text(), self.json())
     }
 
     fn numbers(&self) -> Vec<(String, f64)> {

@@ -1,6 +1,9 @@
 //! What a comparison came to: a table for people, one JSON object for programs.
 
-use crate::{seeds::Told, training::Trained};
+use crate::{
+    seeds::{ONE_SEED, Told},
+    training::Trained,
+};
 use arable_loader::{
     ledger::Account,
     report::{Align, Table, accounting, numbers::count},
@@ -169,7 +172,7 @@ impl Outcome {
             };
             text += &format!("{name}: {found}.\n");
         }
-        text + "One seed says little: --seeds 5 tells how far they differ by chance.\n"
+        text + ONE_SEED
     }
 }
 
@@ -177,12 +180,8 @@ impl Told for Outcome {
     const MEASURED: &'static str = "accuracy after the last epoch, in %";
     const DIGITS: usize = 1;
 
-    #[expect(clippy::print_stdout, reason = "this is what the examples are for")]
-    fn print(&self, json: bool) {
-        print!("{}", self.text());
-        if json {
-            println!("{}", self.json());
-        }
+    fn told(&self) -> (String, serde_json::Value) {
+        (self.text(), self.json())
     }
 
     fn numbers(&self) -> Vec<(String, f64)> {

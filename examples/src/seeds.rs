@@ -3,6 +3,9 @@
 use crate::{Result, arguments::Common};
 use arable_loader::report::{Align, Table};
 
+/// What the text of an outcome of one seed ends with.
+pub(crate) const ONE_SEED: &str = "One seed says little: --seeds 5 tells how far they differ by chance.\n";
+
 /// What an example came to, as far as seeds are compared by it.
 pub trait Told {
     /// What is measured, with its unit.
@@ -10,8 +13,8 @@ pub trait Told {
     /// Digits behind the point.
     const DIGITS: usize;
 
-    /// Prints the outcome to standard output: for people, and as JSON last where it is asked for.
-    fn print(&self, json: bool);
+    /// The outcome for people, and as JSON.
+    fn told(&self) -> (String, serde_json::Value);
 
     /// Each training by its name with its number, plain burn first.
     fn numbers(&self) -> Vec<(String, f64)>;
@@ -28,7 +31,11 @@ pub fn run<O: Told>(common: &Common, example: impl Fn(&Common) -> Result<O>) -> 
     for number in 0..u64::from(common.seeds) {
         let seed = common.seed.wrapping_add(number);
         let outcome = example(&Common { seed, ..common.clone() })?;
-        outcome.print(common.json);
+        let (text, json) = outcome.told();
+        print!("{text}");
+        if common.json {
+            println!("{json}");
+        }
         all.push(outcome.numbers());
     }
     if all.len() > 1 {

@@ -127,6 +127,12 @@ impl Plan {
         blocks.iter().map(|block| u64::from(block.rows)).sum()
     }
 
+    /// The [`working_bytes`](Block::working_bytes) of `block`; 0 of one that is not there.
+    #[must_use]
+    pub fn working_bytes(&self, block: u32) -> u64 {
+        self.blocks.get(block as usize).map_or(0, |block| block.working_bytes)
+    }
+
     /// How many rows all blocks hold together.
     #[must_use]
     pub fn rows(&self) -> u64 {

@@ -94,7 +94,7 @@ impl Source for Mixture {
     fn working_bytes_of_views(&self, block: u32) -> u64 {
         match self.source_of(block) {
             Some((source, own)) if self.has_views(block) => source.working_bytes_of_views(own),
-            _ => self.plan.blocks.get(block as usize).map_or(0, |block| block.working_bytes),
+            _ => self.plan.working_bytes(block),
         }
     }
 

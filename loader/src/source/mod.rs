@@ -111,7 +111,7 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// What [`read_views`](Self::read_views) of `block` takes in memory besides, at most, in bytes: the plan's
     /// [`working_bytes`](Block::working_bytes), or less where no text is written out.
     fn working_bytes_of_views(&self, block: u32) -> u64 {
-        self.plan().blocks.get(block as usize).map_or(0, |block| block.working_bytes)
+        self.plan().working_bytes(block)
     }
 
     /// From here on, memory that blocks were decoded into may be kept to be used again, as far as it comes to no more than

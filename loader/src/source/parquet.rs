@@ -236,7 +236,8 @@ impl Columns {
             !field.data_type().is_nested() && own.is_ok_and(|own| own.data_type() == field.data_type())
         };
         // Texts that share prefixes are decoded by stretches, which are put together afterwards.
-        let mut chunks = metadata.metadata().row_groups().iter().flat_map(|group| group.columns());
+        let groups = metadata.metadata().row_groups();
+        let mut chunks = groups.iter().flat_map(|group| leaves.iter().map(|leaf| group.column(*leaf)));
         let prefixes = chunks.any(|chunk| chunk.encodings().any(|encoding| encoding == Encoding::DELTA_BYTE_ARRAY));
         let once = !prefixes && views.fields().iter().all(as_decoded);
         Ok(Self { metadata, leaves, mask, once })

@@ -32,42 +32,37 @@ const MOST_SHOWN: usize = 200;
 
 impl Identity {
     pub(super) fn of(it: &Decisive<'_>) -> Self {
-        let of = |text: &str| Hash::of(text.as_bytes());
-        let mut parts = it.recipe.decisive(it.window);
-        let mut hashes = vec![it.recipe.identity(it.window)];
-        let mut add = |name: &str, shown: String, hash: Hash| {
-            parts.push((name.to_owned(), shown));
-            hashes.push(hash);
+        let hashed = |name, hash: Hash| (name, hash.to_string(), hash);
+        let said = |name, text: String| {
+            let hash = Hash::of(text.as_bytes());
+            (name, text, hash)
         };
-        let cleaner = it.cleaner.fingerprint();
-        add("operators, what they name and their versions", cleaner.to_string(), cleaner);
-        let policy = it.policy.fingerprint();
-        add("the policy's version", policy.clone(), of(&policy));
-        for text in it.finish.fingerprints() {
-            add("transforms and layout", text.clone(), of(&text));
-        }
-        if let Some(part) = it.evaluation {
-            let text = format!("evaluation of {}", part.name());
-            add("what is read", text.clone(), of(&text));
-        }
+        let mut beside = vec![
+            hashed("operators, what they name and their versions", it.cleaner.fingerprint()),
+            said("the policy's version", it.policy.fingerprint()),
+        ];
+        beside.extend(it.finish.fingerprints().into_iter().map(|text| said("transforms and layout", text)));
+        beside.extend(it.evaluation.map(|part| said("what is read", format!("evaluation of {}", part.name()))));
         if it.part != Part::Train {
-            let text = format!("training on {}", it.part.name());
-            add("what is read", text.clone(), of(&text));
+            beside.push(said("what is read", format!("training on {}", it.part.name())));
         }
         if let Known::Table(references) = it.known {
-            add("what the reference says", references.hash().to_string(), references.hash());
+            beside.push(hashed("what the reference says", references.hash()));
         }
-        if let Some(trusted) = it.trusted {
-            add("what the trusted set holds", trusted.to_string(), trusted);
-        }
+        beside.extend(it.trusted.map(|trusted| hashed("what the trusted set holds", trusted)));
         if !it.in_order.is_empty() {
-            let text = format!("in order: {:?}", it.in_order);
-            add("how compressed text is read", text.clone(), of(&text));
+            beside.push(said("how compressed text is read", format!("in order: {:?}", it.in_order)));
+        }
+        let mut parts = it.recipe.decisive(it.window);
+        let mut hashes = vec![it.recipe.identity(it.window)];
+        for (name, shown, hash) in beside {
+            parts.push((name.to_owned(), shown));
+            hashes.push(hash);
         }
         for (_, shown) in &mut parts {
             if let Some((end, _)) = shown.char_indices().nth(MOST_SHOWN) {
                 // What was cut off may be all that differs.
-                let hash = of(shown);
+                let hash = Hash::of(shown.as_bytes());
                 shown.truncate(end);
                 shown.push_str(&format!("… ({hash})"));
             }

@@ -200,10 +200,11 @@ impl Work {
 
     /// What reading `block` takes in memory besides what it decodes to, at most.
     pub(super) fn working_bytes(&self, block: u32) -> u64 {
-        let planned = || self.source.plan().blocks.get(block as usize).map_or(0, |block| block.working_bytes);
-        let working = if self.as_views() { self.source.working_bytes_of_views(block) } else { planned() };
+        let source = &self.source;
+        let working =
+            if self.as_views() { source.working_bytes_of_views(block) } else { source.plan().working_bytes(block) };
         // What is fetched is a part of what reading takes, unless gaps between ranges are fetched too.
-        working.max(self.source.fetched_bytes(block))
+        working.max(source.fetched_bytes(block))
     }
 
     fn run(&self, ticket: &Ticket) -> Result<Outcome> {

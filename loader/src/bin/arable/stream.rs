@@ -235,6 +235,7 @@ fn domains(stream: &Stream) -> String {
 
 fn summary(stream: &Stream, seconds: f64, batches: u64, rows: u64, first_batch: u64) -> (String, serde_json::Value) {
     let (account, timings) = (stream.account(), stream.timings());
+    let estimates = stream.false_positives();
     let json = serde_json::json!({
         "rows": account,
         "trained": rows,
@@ -261,14 +262,13 @@ fn summary(stream: &Stream, seconds: f64, batches: u64, rows: u64, first_batch: 
         "cache": stream.cache_counts().map(|cache| serde_json::json!({
             "hits": cache.hits, "misses": cache.misses, "hit_bytes": cache.hit_bytes,
         })),
-        "false_positives": stream.false_positives(),
+        "false_positives": estimates,
         "faults": stream.faults(),
         "ledger": stream.ledger(),
         "domains": stream.domains(),
         "length": stream.length(),
     });
     let mut text = accounting(&account, rows).to_string();
-    let estimates = stream.false_positives();
     text += &false_positives(estimates.iter().map(|estimate| (estimate.op.as_str(), estimate.chance)));
     text += &domains(stream);
     text += &format!(
