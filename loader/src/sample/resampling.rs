@@ -51,18 +51,18 @@ pub fn draw(
         let what = format!("policy `{policy}` gave {} targets for {} rows", targets.len(), positions.len());
         return Err(Error::recipe(what));
     }
-    let weights = positions
-        .iter()
-        .zip(targets)
-        .map(|(&position, target)| {
-            weight(target).map_err(|what| Error::Policy { policy: policy.to_owned(), position, what })
-        })
-        .collect::<Result<Vec<f32>>>()?;
-    let counts = counts(targets, &mut Randomness::new(seed, epoch, window, Purpose::Resampling));
-    let mut draw = Draw::with_capacity(counts.iter().map(|count| *count as usize).sum());
-    for ((&position, weight), count) in positions.iter().zip(weights).zip(counts) {
-        draw.extend(std::iter::repeat_n(Drawn { position, weight }, count as usize));
-    }
+    // Each row once is what most streams draw, and what no number of `counts` changes.
+    let mut draw: Draw = if targets.iter().all(|target| *target == Target::PLAIN) {
+        positions.iter().map(|&position| Drawn { position, weight: 1.0 }).collect()
+    } else {
+        let counts = counts(targets, &mut Randomness::new(seed, epoch, window, Purpose::Resampling));
+        let mut draw = Draw::with_capacity(counts.iter().map(|count| *count as usize).sum());
+        for ((&position, target), count) in positions.iter().zip(targets).zip(counts) {
+            let weight = weight(target).map_err(|what| Error::Policy { policy: policy.to_owned(), position, what })?;
+            draw.extend(std::iter::repeat_n(Drawn { position, weight }, count as usize));
+        }
+        draw
+    };
     permute(&mut draw, &mut Randomness::new(seed, epoch, window, Purpose::Rows));
     Ok(draw)
 }

@@ -168,10 +168,10 @@ impl Domains {
             for &block in window {
                 blocks.extend(intake.receive(index, block, entries)?);
             }
-            let rows: Vec<Position> = blocks
-                .iter()
-                .flat_map(|open| open.kept.keep.kept().map(|row| Position::new(open.block, row)))
-                .collect();
+            let mut rows = Vec::with_capacity(blocks.iter().map(|open| open.kept.keep.count() as usize).sum());
+            for open in &blocks {
+                rows.extend(open.kept.keep.kept().map(|row| Position::new(open.block, row)));
+            }
             if domain.standing.offset > rows.len() as u64 {
                 let (offset, rows) = (domain.standing.offset, rows.len());
                 return Err(Error::State(format!("it stands after row {offset} of a domain's window of {rows}")));

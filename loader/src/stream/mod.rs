@@ -32,6 +32,7 @@ mod quarantine;
 mod ranks;
 mod record;
 mod schedule;
+mod sequencer;
 mod shared;
 mod split;
 mod state;
@@ -71,17 +72,15 @@ use crate::{
 use arrow::datatypes::SchemaRef;
 use assemble::Assembler;
 use contents::{Contents, Hole};
-use crossbeam::channel::{Receiver, bounded};
-use meters::Meters;
 use quarantine::{Quarantine, SetAside};
 use ranks::Spare;
 use record::{Entry, Recorder};
+use sequencer::Sequencer;
 use shared::{Item, Mark, Shared, lock};
 use std::{
     collections::{BTreeSet, VecDeque},
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
-    thread::JoinHandle,
 };
 use visits::Visits;
 
@@ -94,17 +93,17 @@ pub struct Stream {
     shared: Arc<Shared>,
     recipe: Recipe,
     folder: Option<PathBuf>,
-    /// The sequencer, until the first batch is asked for; then it has a thread of its own.
+    /// What the sequencer is made of, until the first batch is asked for.
     idle: Option<Box<Assembler>>,
-    queue: Option<Receiver<Vec<Result<Item>>>>,
-    /// What came through the queue and is not handed over yet.
+    sequencer: Option<Sequencer>,
+    /// What the sequencer has given and is not handed over yet.
     arrived: VecDeque<Result<Item>>,
+    /// Whether nothing more is handed over.
+    over: bool,
     recorder: Option<Recorder>,
     quarantine: Option<Quarantine>,
     /// The ledger's head when the window that the stream stands in had been written down.
     head: Option<Hash>,
-    /// Gives the sequencer back, and whether it failed.
-    thread: Option<JoinHandle<(Box<Assembler>, bool)>>,
     /// The state that this stream began with.
     begun: State,
     /// The trajectories that it began with.
@@ -301,43 +300,20 @@ impl Stream {
     }
 
     fn start(&mut self) -> Result<()> {
-        let Some(mut assembler) = self.idle.take() else { return Ok(()) };
+        let Some(assembler) = self.idle.take() else { return Ok(()) };
         let together = self.shared.settings.stretch;
-        let (sender, receiver) = bounded((self.recipe.stream.prefetch as usize).div_ceil(together));
-        let meters = Arc::clone(&self.shared.meters);
-        let run = move || {
-            loop {
-                // Batches that are there already cross to the user's thread together: to wake it costs more than to
-                // make one. Nothing is held back while the sequencer waits, be it for a report on one of them.
-                let (mut items, mut failed, mut ended) = (Vec::with_capacity(together), false, false);
-                while items.is_empty() || (items.len() < together && !failed && assembler.at_hand()) {
-                    let Some(item) = assembler.next().transpose() else {
-                        ended = true;
-                        break;
-                    };
-                    failed = item.is_err();
-                    items.push(item);
-                }
-                let sent = items.is_empty() || Meters::time(&meters.wait_consumer, || sender.send(items).is_ok());
-                if ended || failed || !sent {
-                    return (assembler, failed);
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("arable-sequencer".into()).spawn(run);
-        self.thread = Some(thread.map_err(Error::io("start", "the sequencer's thread"))?);
-        self.queue = Some(receiver);
+        let capacity = (self.recipe.stream.prefetch as usize).div_ceil(together);
+        self.sequencer = Some(Sequencer::start(assembler, capacity, together, Arc::clone(&self.shared.meters))?);
         Ok(())
     }
 
     /// Waits for the sequencer to end and writes down how the run ended.
     fn close(&mut self) -> Result<()> {
-        let Some(thread) = self.thread.take() else { return Ok(()) };
-        let (mut assembler, failed) =
-            thread.join().map_err(|_| Error::State("the sequencer panicked; this is a fault of Arable's".into()))?;
+        let Some(sequencer) = self.sequencer.take() else { return Ok(()) };
+        let (entries, failed) = sequencer.close();
         if self.ended {
             let number = self.shared.handed_batches.load(Ordering::Acquire);
-            self.write_down(number, assembler.take_entries())?;
+            self.write_down(number, entries)?;
         }
         let Some(recorder) = &mut self.recorder else { return Ok(()) };
         // What the sequencer decided for batches that nobody took did not happen.
@@ -471,35 +447,31 @@ impl Iterator for Stream {
             return Some(Err(fault));
         }
         loop {
-            let Some(queue) = &self.queue else { return if self.ended { self.padding() } else { None } };
+            if self.over {
+                return if self.ended { self.padding() } else { None };
+            }
             match self.arrived.pop_front() {
-                Some(Ok(item)) => match self.hand_over(item) {
-                    Ok(None) => continue,
+                Some(item) => match item.and_then(|item| self.hand_over(item)) {
+                    Ok(None) => {}
                     Ok(Some(batch)) => return Some(Ok(batch)),
                     Err(fault) => {
-                        self.queue = None;
+                        self.over = true;
                         return Some(Err(fault));
                     }
                 },
-                Some(Err(fault)) => {
-                    self.queue = None;
-                    return Some(Err(fault));
-                }
-                None => {}
-            }
-            match queue.recv() {
-                Ok(items) => self.arrived.extend(items),
-                Err(_) => {
-                    self.queue = None;
-                    self.ended = true;
-                    if let Some(end) = self.shared.end.get() {
-                        self.shared.handed_batches.store(end.next_batch, Ordering::Release);
-                        self.mark = Some(end.clone());
+                None => match self.sequencer.as_mut().and_then(Sequencer::next) {
+                    Some(items) => self.arrived.extend(items),
+                    None => {
+                        (self.over, self.ended) = (true, true);
+                        if let Some(end) = self.shared.end.get() {
+                            self.shared.handed_batches.store(end.next_batch, Ordering::Release);
+                            self.mark = Some(end.clone());
+                        }
+                        if let Err(fault) = self.close() {
+                            return Some(Err(fault));
+                        }
                     }
-                    if let Err(fault) = self.close() {
-                        return Some(Err(fault));
-                    }
-                }
+                },
             }
         }
     }
@@ -508,7 +480,6 @@ impl Iterator for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.shared.inbox.close();
-        self.queue = None;
         if let Err(fault) = self.close() {
             tracing::warn!("the run's end could not be written down: {fault}");
         }

@@ -12,6 +12,7 @@ pub(super) type Task = Box<dyn FnOnce() + Send>;
 /// Hands tasks to the workers, who take them in the order in which they come.
 pub(super) struct Pool {
     tasks: Sender<Task>,
+    inbox: Receiver<Task>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -24,7 +25,7 @@ impl Pool {
     /// A pool, and where the threads that work for it take their tasks from.
     pub(super) fn new() -> (Self, Receiver<Task>) {
         let (tasks, inbox) = unbounded();
-        (Self { tasks }, inbox)
+        (Self { tasks, inbox: inbox.clone() }, inbox)
     }
 
     /// Has `work` done. It must not wait for another task: there may be a single thread.
@@ -34,6 +35,18 @@ impl Pool {
         let task = move || drop(sender.send(work()));
         drop(self.tasks.send(Box::new(task)));
         Later::Then(receiver)
+    }
+
+    /// Waits for `later`, and meanwhile does what no worker has come to: to sleep until another thread has done it, and to
+    /// be woken, may take longer than to do it.
+    pub(super) fn wait<T>(&self, later: Later<T>) -> Result<T> {
+        while let Later::Then(receiver) = &later
+            && receiver.is_empty()
+            && let Ok(task) = self.inbox.try_recv()
+        {
+            task();
+        }
+        later.wait()
     }
 }
 

@@ -80,13 +80,11 @@ impl OpenWindow {
             };
             Some((slot, row))
         };
-        let places = draw
-            .iter()
-            .map(|drawn| {
-                place(drawn.position)
-                    .ok_or_else(|| Error::State(format!("row {} was drawn outside of its window", drawn.position)))
-            })
-            .collect::<Result<_>>()?;
+        let mut places = Vec::with_capacity(draw.len());
+        for drawn in &draw {
+            let outside = || Error::State(format!("row {} was drawn outside of its window", drawn.position));
+            places.push(place(drawn.position).ok_or_else(outside)?);
+        }
         Ok(Self { opening: Arc::new(opening), draw, data, places })
     }
 }

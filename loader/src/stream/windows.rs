@@ -366,13 +366,18 @@ fn weigh(targets: &mut [Target], offer: &Offer) {
 
 /// BLAKE3 over positions and weights, in order.
 fn hash_of(draw: &Draw) -> Hash {
+    // As many rows at once as keep the hasher busy and stay near.
+    const ROWS: usize = 1 << 12;
     let mut hasher = blake3::Hasher::new();
-    let mut bytes = Vec::with_capacity(draw.len() * 12);
-    for drawn in draw {
-        bytes.extend_from_slice(&drawn.position.block.to_le_bytes());
-        bytes.extend_from_slice(&drawn.position.row.to_le_bytes());
-        bytes.extend_from_slice(&drawn.weight.to_le_bytes());
+    let mut bytes = Vec::with_capacity(draw.len().min(ROWS) * 12);
+    for rows in draw.chunks(ROWS) {
+        bytes.clear();
+        for drawn in rows {
+            bytes.extend_from_slice(&drawn.position.block.to_le_bytes());
+            bytes.extend_from_slice(&drawn.position.row.to_le_bytes());
+            bytes.extend_from_slice(&drawn.weight.to_le_bytes());
+        }
+        hasher.update(&bytes);
     }
-    hasher.update(&bytes);
     Hash(*hasher.finalize().as_bytes())
 }

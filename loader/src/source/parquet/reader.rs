@@ -150,6 +150,9 @@ impl Reader {
             return Ok(Bytes::new());
         }
         let (buffer, found) = decompressor.run(&body, size, &self.buffers)?;
+        // Whole blocks take milliseconds, for which systems that seldom interrupt a thread (Linux without preemption, as
+        // servers have it) let one wait that was woken on the same core, be it the one that hands batches over.
+        std::thread::yield_now();
         if found != size {
             return Err(ParquetError::General(format!("a page decompresses to {found} bytes where it says {size}")));
         }

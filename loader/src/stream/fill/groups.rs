@@ -87,7 +87,7 @@ impl Fill {
         let (mut data, mut places, mut bad) = (Vec::new(), vec![None; length], HashMap::new());
         let mut lengths = vec![0; length];
         for (chunk, later) in chunks.into_iter().enumerate() {
-            let Outcome { data: rows, good, bad: unfit } = later.wait()?;
+            let Outcome { data: rows, good, bad: unfit } = self.pool.wait(later)?;
             let first = chunk * size;
             for ((row, at), of_row) in good.into_iter().zip(0..).zip(buckets::lengths(&rows, column)?) {
                 places[first + row] = Some((chunk, at));

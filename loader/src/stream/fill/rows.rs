@@ -118,7 +118,7 @@ impl Fill {
                 .pop_front()
                 .ok_or_else(|| Error::State(format!("row {start} of a draw was not gathered")))?;
             self.stretches.ready = None;
-            self.stretches.ready = Some((stretch, later.wait()?));
+            self.stretches.ready = Some((stretch, self.pool.wait(later)?));
         }
     }
 

@@ -143,7 +143,7 @@ impl Fill {
             self.chunks.end = end;
         }
         if let Some((start, later)) = self.chunks.under_way.pop_front() {
-            self.chunks.ready = Some(Chunk::new(packer, start, later.wait()?));
+            self.chunks.ready = Some(Chunk::new(packer, start, self.pool.wait(later)?));
         }
         Ok(())
     }
