@@ -64,6 +64,35 @@ fn the_timing_of_reports_changes_nothing() {
     }
 }
 
+/// Batches are made by the user's thread or by the stream's own, as the user is busy between them or not.
+#[test]
+fn the_pace_of_the_user_changes_nothing() {
+    let data = Data::new(Format::Parquet, 3, 250, 40);
+    let walked = |policy, threads, busy: &dyn Fn(usize) -> u64| {
+        let mut stream = recipe(&data, policy).threads(threads).open().unwrap();
+        let mut walked = Vec::new();
+        while let Some(batch) = stream.next() {
+            let batch = batch.unwrap();
+            let line = walk_batch(&batch);
+            report(batch);
+            walked.push((line, stream.state().unwrap().to_bytes().unwrap()));
+            std::thread::sleep(Duration::from_micros(busy(walked.len())));
+        }
+        walked
+    };
+    for policy in POLICIES {
+        let expected = walked(policy, 1, &|_| 0);
+        assert!(expected.len() > 60);
+        let paces: [&dyn Fn(usize) -> u64; 3] =
+            [&|_| 600, &|batch| (batch as u64 / 5 % 2) * 500, &|batch| batch as u64 * 2_654_435_761 % 700];
+        for (pace, busy) in paces.into_iter().enumerate() {
+            for threads in [1, 3] {
+                assert!(walked(policy, threads, busy) == expected, "{policy}, {threads} threads, pace {pace}");
+            }
+        }
+    }
+}
+
 /// Whether a policy changed a weight.
 fn acts(lines: &[Line]) -> bool {
     lines.iter().flat_map(|line| &line.weights).any(|&weight| weight != 1.0_f32.to_bits())
