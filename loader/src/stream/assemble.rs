@@ -1,8 +1,8 @@
 //! The one sequencer: numbers batches, deals them to ranks, and says where the stream stands after each.
 //!
-//! Everything that depends on order happens on its thread: which blocks are asked for, what is a duplicate of what
-//! (`intake`), which reports a policy sees, which rows are drawn (`windows`), which batch they go to (`fill`). What does
-//! not depend on order is done by the workers.
+//! Everything that depends on order happens here, on whichever thread (`sequencer`): which blocks are asked for, what is a
+//! duplicate of what (`intake`), which reports a policy sees, which rows are drawn (`windows`), which batch they go to
+//! (`fill`). What does not depend on order is done by the workers.
 
 use super::{
     fill::{Fill, Filled},

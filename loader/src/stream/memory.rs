@@ -20,8 +20,8 @@ const MOST_OFTEN: u64 = 2;
 const STRETCH_BYTES: u64 = 1 << 20;
 const STRETCH_PART: u64 = 128;
 const STRETCH_BATCHES: u64 = 32;
-/// How many stretches are gathered in advance, and how many may be on their way to the user besides: in the queue, about
-/// to enter it, and in his hand.
+/// How many stretches are gathered in advance, and how many may be on their way to the user besides: in the queue, being
+/// made, and in his hand.
 const STRETCHES_AHEAD: u64 = 3;
 const STRETCHES_HELD: u64 = 3;
 /// A window that the recipe leaves open need not hold more than this many rows, if it has so many blocks: shuffled among

@@ -2,8 +2,8 @@
 //!
 //! Tickets go to workers, which read, verify, decode and judge blocks in any order; one sequencer takes the blocks in
 //! order, opens windows, lets the feedback in, draws and fills batches, whose rows the workers gather; a bounded queue hands
-//! them over. What is
-//! emitted is a pure function of data, recipe, seed and feedback, whatever the threads do.
+//! them over, and a user who finds it empty runs the sequencer himself. What is emitted is a pure function of data, recipe,
+//! seed and feedback, whatever the threads do.
 
 mod assemble;
 mod batch;
