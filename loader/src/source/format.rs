@@ -78,3 +78,22 @@ impl FromStr for Format {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_known_by_name_and_by_ending() {
+        for (name, format) in Format::NAMED {
+            assert_eq!(name.parse::<Format>().unwrap(), format);
+            assert_eq!(format.to_string(), name);
+        }
+        assert_eq!(Format::from_file_name("a.b.PARQUET"), Some(Format::Parquet));
+        assert_eq!(Format::from_file_name("a.ndjson"), Some(Format::Jsonl));
+        assert_eq!(Format::from_file_name("a.feather"), Some(Format::Arrow));
+        assert_eq!(Format::from_file_name("a.txt"), None);
+        assert_eq!(Format::from_file_name("parquet"), None);
+        assert!("parket".parse::<Format>().unwrap_err().to_string().contains("did you mean `parquet`"));
+    }
+}
