@@ -206,7 +206,8 @@ fn a_run_that_was_killed_is_taken_up_where_it_was_and_leaves_nothing_behind() {
     let cache = out.join("_verdict_cache");
     // Whole entries bear the name of a hash; what is still being written has one of its own until then.
     let whole_entry = |name: &str| {
-        name.strip_suffix(".verdicts").is_some_and(|hash| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        name.strip_suffix(".verdicts")
+            .is_some_and(|hash| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
     let cached = || {
         let folders = fs::read_dir(&cache).into_iter().flatten().flatten();
