@@ -44,12 +44,20 @@ impl Generations {
     /// What it takes to go back, where a block brings up to `block` keys and all blocks together bring `all`: the places of
     /// the bits that it sets, and the generations that are forgotten meanwhile.
     pub(in crate::clean) fn undo(&self, block: u64, all: u64) -> Undo {
-        let (bits, of_key) = (8 * self.bytes as u64, u64::from(self.hashes()));
+        let bits = 8 * self.bytes as u64;
+        // What so many keys set of an empty generation, whose bits they meet as if by chance: the more there are, the more
+        // often one that is set. However the keys are spread over generations, they set no more.
+        let places = |keys: u64| {
+            let met = f64::from(self.hashes()) * keys as f64 / bits as f64;
+            (bits as f64 * (1.0 - libm::exp(-met))).ceil() as u64
+        };
+        let (whole, rest) = (block / self.keys, block % self.keys);
+        let packed = whole.saturating_mul(packed_bytes(bits, places(self.keys)));
         let forgets = all / 2 >= self.keys;
         let forgotten = if forgets { (block as f64 / self.keys as f64 * self.bytes as f64).ceil() as u64 } else { 0 };
         Undo {
             fixed: 2 * waiting_bytes(bits) + if forgets { self.bytes as u64 } else { 0 },
-            block: packed_bytes(bits, block.saturating_mul(of_key)).saturating_add(forgotten),
+            block: packed.saturating_add(packed_bytes(bits, places(rest))).saturating_add(forgotten),
         }
     }
 
