@@ -120,7 +120,9 @@ fn lede(document: &Document) -> Option<String> {
     for node in document.root().descendants_it().filter(NodeRef::is_element) {
         let parent = node.parent().and_then(|parent| block_of.get(&parent.id)).copied();
         if !is_any(&node, &BLOCKS) {
-            parent.map(|parent| block_of.insert(node.id, parent));
+            if let Some(parent) = parent {
+                block_of.insert(node.id, parent);
+            }
             continue;
         }
         block_of.insert(node.id, node.id);

@@ -60,7 +60,7 @@ const SENTENCE: &str = "A part of what the page is about, told here in one whole
 fn what_a_page_names_as_beside_its_matter_goes_and_so_does_what_announces_nothing() {
     let text = format!("<p>{}</p>", SENTENCE.repeat(4)).repeat(4);
     let beside = "<div class=\"Post-SocialBar\"><p>Tell your friends of it, wherever they are.</p></div>\
-                  <div id=newsletter-box><p>Our letters come every week, to everyone.</p></div>\
+                  <div id=newsletter-box><p>Our letters come every week, to everyone.</p><p>Have them.</p></div>\
                   <p><a href=/a>Another thing that nobody asked for, at length</a></p>\
                   <ul><li><a href=/b>And one</a><li><a href=/c>And another</a></ul><h3>Read on</h3><p>See also:</p>";
     let of_page = |class: &str| {

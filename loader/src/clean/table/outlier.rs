@@ -278,7 +278,7 @@ fn medcouple(values: &[f64]) -> f64 {
         for (j, &above) in high.iter().enumerate() {
             kernel.push(if i < equal && j < equal {
                 // In pairs that sum up to 0: which of them is farther out is a matter of their order.
-                (i + j + 1).cmp(&equal) as i8 as f64
+                f64::from((i + j + 1).cmp(&equal) as i8)
             } else {
                 // Halved, so that no difference of finite numbers is infinite.
                 let (up, down) = (above / 2.0 - median / 2.0, median / 2.0 - below / 2.0);
