@@ -5,7 +5,7 @@
 use super::{
     Action, Cuts, Findings, Judged, Memory, Operator, OperatorSpec, Rows, Settled,
     judged::{Found, Label},
-    matcher::Matcher,
+    matcher::{Extent, Matcher, Undo},
     rows::Shared,
     spec::{self, Built, Datasets, Order, Stands},
     texts::{Texts, rewritten},
@@ -153,6 +153,13 @@ impl Cleaner {
     #[must_use]
     pub fn index_bytes(&self, rows: u64) -> u64 {
         self.matchers().map(|matcher| matcher.index_bytes(rows)).fold(0, u64::saturating_add)
+    }
+
+    /// Beside them, what it takes at most to write down a state that lies some blocks back: of up to `block` each, and
+    /// `all` in the whole dataset.
+    #[must_use]
+    pub fn undo(&self, block: Extent, all: Extent) -> Undo {
+        self.matchers().map(|matcher| matcher.undo(block, all)).sum()
     }
 
     pub(super) const fn labels(&self) -> &Arc<[Label]> {

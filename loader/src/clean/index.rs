@@ -9,6 +9,6 @@ mod rotation;
 mod visits;
 
 pub(super) use hamming::HammingIndex;
-pub(super) use near::{BandBloom, BandIndex, exact_bytes};
+pub(super) use near::{BandBloom, BandIndex, bloom_undo, exact_bytes, exact_undo};
 pub(super) use rotation::{Generations, RotatingBloom};
 pub(super) use visits::MetRows;

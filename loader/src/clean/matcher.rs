@@ -35,6 +35,13 @@ pub(super) trait Matcher: Send + Sync {
     /// Bytes of memory that the index takes for a dataset of so many rows, at most.
     fn index_bytes(&self, rows: u64) -> u64;
 
+    /// Beside the index, what it takes at most so that states of earlier visits can still be written down, where a block
+    /// holds up to `block`, and all of them together hold `all`.
+    fn undo(&self, block: Extent, all: Extent) -> Undo {
+        let _ = (block, all);
+        Undo::default()
+    }
+
     /// The text column (by index) of which [`Match::cut`] takes parts away. Such an operator stands last in a recipe.
     fn cuts(&self) -> Option<usize> {
         None
@@ -44,6 +51,33 @@ pub(super) trait Matcher: Send + Sync {
     fn cut(&self, text: &str, cut: &[u8]) -> String {
         let _ = cut;
         text.to_owned()
+    }
+}
+
+/// How much there is of something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes, decoded.
+    pub bytes: u64,
+}
+
+/// What it takes to go back to earlier visits, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Undo {
+    /// However few they are.
+    pub fixed: u64,
+    /// For each block.
+    pub block: u64,
+}
+
+impl std::iter::Sum for Undo {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, next| Self {
+            fixed: sum.fixed.saturating_add(next.fixed),
+            block: sum.block.saturating_add(next.block),
+        })
     }
 }
 

@@ -51,6 +51,7 @@ pub use conformance::broken_promises;
 pub use content::{content_bytes, content_keys};
 pub use findings::Findings;
 pub use judged::{Border, Cuts, Judged, Settled};
+pub use matcher::{Extent, Undo};
 pub use memory::{FalsePositives, Memory};
 pub use operator::{Bound, Operator, Rule};
 pub use rows::{Analysis, Rows};

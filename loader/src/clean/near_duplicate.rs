@@ -6,8 +6,8 @@
 
 use super::{
     Rows, Rule,
-    index::{BandBloom, BandIndex, exact_bytes},
-    matcher::{Index, Keys, Matcher},
+    index::{BandBloom, BandIndex, bloom_undo, exact_bytes, exact_undo},
+    matcher::{Extent, Index, Keys, Matcher, Undo},
     minhash::MinHash,
     shingles::{ShingleHash, Shingler, Tokens},
     spec::{Built, Column, Settings},
@@ -170,6 +170,14 @@ impl Matcher for NearDuplicate {
         match self.options.index {
             Kind::Exact => exact_bytes(rows, self.options.bands).min(self.budget.unwrap_or(u64::MAX)),
             Kind::Bloom => self.bloom_bytes(),
+        }
+    }
+
+    fn undo(&self, block: Extent, all: Extent) -> Undo {
+        let Options { bands, index, false_positive, .. } = self.options;
+        match index {
+            Kind::Exact => exact_undo(bands, self.budget, block.rows, all.rows),
+            Kind::Bloom => bloom_undo(bands, self.bloom_bytes(), false_positive, block.rows, all.rows),
         }
     }
 }

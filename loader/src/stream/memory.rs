@@ -2,11 +2,18 @@
 //! leaves it open.
 //!
 //! What is counted: the blocks of the open window, decoded; the blocks on their way, decoded, and what reading them
-//! takes besides; batches that are made and not yet taken; values, indexes and the plan. Not counted is what a process
+//! takes besides; batches that are made and not yet taken; values, indexes and what it takes to wind these back; the
+//! plan. Not counted is what a process
 //! takes before it reads anything and what its allocator cannot give back, which `docs/formats.md` states as measured.
 
 use super::picking::Known;
-use crate::{Error, Plan, Recipe, Result, recipe::ByteSize, source::Source, value::Policy};
+use crate::{
+    Error, Plan, Recipe, Result,
+    clean::{Cleaner, Extent, Undo},
+    recipe::ByteSize,
+    source::Source,
+    value::Policy,
+};
 
 /// Bytes of values a row: its trajectory, its class and its verdict.
 const VALUE_BYTES: u64 = 32 + 4 + 1;
@@ -60,12 +67,16 @@ pub(super) struct Budget {
     ahead: u64,
     values: u64,
     index: u64,
+    /// What it takes to wind the indexes back over so many blocks.
+    undo: Undo,
+    /// The blocks beside a window's that were settled since the batch that the user holds.
+    behind: u64,
     plan: u64,
 }
 
 impl Budget {
-    /// What `recipe` needs over `source`, with duplicate indexes of `index` bytes, and [`kept_beside`] the values.
-    pub(super) fn new(recipe: &Recipe, source: &dyn Source, index: u64, beside: u64) -> Self {
+    /// What `recipe` needs over `source`, cleaned by `cleaner`, with what is [`kept_beside`] the values.
+    pub(super) fn new(recipe: &Recipe, source: &dyn Source, cleaner: &Cleaner, beside: u64) -> Self {
         let plan = source.plan();
         let most = |of: &dyn Fn(&crate::Block) -> u64| plan.blocks.iter().map(of).max().unwrap_or(0);
         let rows = plan.rows();
@@ -83,25 +94,45 @@ impl Budget {
         };
         let batches = u64::from(recipe.stream.prefetch) + BATCHES_IN_HAND + stretch * (ahead - 1 + held);
         let made = batch_rows.saturating_mul(batches);
+        let block = Extent { rows: most(&|block| block.rows.into()), bytes: most(&|block| block.decoded_bytes) };
+        // A window opens once all but so many batches before it are in the user's hands.
+        let not_taken = (u64::from(recipe.stream.prefetch) + 1) * u64::from(recipe.world);
+        let blocks = plan.blocks.len() as u64;
         Self {
             budget: memory,
             rows,
-            blocks: plan.blocks.len() as u64,
-            largest: most(&|block| block.decoded_bytes),
+            blocks,
+            largest: block.bytes,
             reading: most(&|block| block.decoded_bytes.saturating_add(block.working_bytes)),
             batches: largest_rows(plan, made),
             stretch,
             ahead,
             values: rows.saturating_mul(VALUE_BYTES + beside),
-            index,
+            index: cleaner.index_bytes(rows),
+            undo: cleaner.undo(block, Extent { rows, bytes: decoded }),
+            behind: batch_rows.saturating_mul(not_taken).saturating_mul(blocks).div_ceil(rows.max(1)),
             plan: held_by(plan).saturating_add(source.held_bytes()),
         }
     }
 
-    /// What is left for blocks, open or on their way.
-    pub(super) const fn for_blocks(&self) -> u64 {
-        let beside = self.batches.saturating_add(self.values).saturating_add(self.index).saturating_add(self.plan);
-        self.budget.saturating_sub(beside)
+    /// The blocks that indexes may have to be wound back over, where a window has `window` blocks.
+    fn wound_back(&self, window: u32) -> u64 {
+        self.behind.saturating_add(window.into()).min(self.blocks)
+    }
+
+    /// Whether there is anything that is kept so that indexes can be wound back.
+    pub(super) fn winds_back(&self) -> bool {
+        self.undo != Undo::default()
+    }
+
+    fn undo(&self, window: u32) -> u64 {
+        self.undo.fixed.saturating_add(self.undo.block.saturating_mul(self.wound_back(window)))
+    }
+
+    /// What is left for blocks, open or on their way, beside windows of `window` blocks in all.
+    pub(super) fn for_blocks(&self, window: u32) -> u64 {
+        let beside = [self.batches, self.values, self.index, self.plan, self.undo(window)];
+        self.budget.saturating_sub(beside.into_iter().fold(0, u64::saturating_add))
     }
 
     /// How batches are gathered. It follows from the recipe and the plan, and decides nothing of what is emitted.
@@ -112,8 +143,9 @@ impl Budget {
     /// As many blocks as half of what is left for blocks holds, since the other half is for those on their way; but no
     /// more than are enough to shuffle well, however much memory there is: a first batch waits for a whole window.
     pub(super) fn window(&self) -> u32 {
-        let budget = self.for_blocks();
-        let fit = (budget.saturating_sub(self.reading).min(budget / 2) / self.largest.max(1)).max(1);
+        let (budget, block, undo) = (self.for_blocks(0), self.largest.max(1), self.undo.block);
+        let fit = |budget: u64, block: u64| budget / block.saturating_add(undo);
+        let fit = fit(budget.saturating_sub(self.reading), block).min(fit(budget, block.saturating_mul(2))).max(1);
         let enough = (ROWS_ENOUGH.saturating_mul(self.blocks)).div_ceil(self.rows.max(1)).max(BLOCKS_ENOUGH);
         u32::try_from(fit.min(enough).min(self.blocks.max(1))).unwrap_or(u32::MAX)
     }
@@ -125,16 +157,28 @@ impl Budget {
     /// [`Error::Recipe`] where there are none, with the arithmetic.
     pub(super) fn check(&self, windows: &[u32], open: u64) -> Result<u64> {
         let window: u32 = windows.iter().fold(0, |sum, blocks| sum.saturating_add(*blocks));
-        if let Some(spare) = self.for_blocks().checked_sub(open.saturating_add(self.reading)) {
+        if let Some(spare) = self.for_blocks(window).checked_sub(open.saturating_add(self.reading)) {
             return Ok(spare);
         }
-        let parts = [open, self.reading, self.batches, self.values, self.index, self.plan];
+        let undo = self.undo(window);
+        let parts = [open, self.reading, self.batches, self.values, self.index, undo, self.plan];
         let need = parts.into_iter().fold(0, u64::saturating_add);
         let index = if self.index > 0 { format!(" + duplicate index {}", size(self.index)) } else { String::new() };
+        let undo = if undo > 0 {
+            format!(
+                " + what it takes to wind that back over up to {} blocks {} ({} for each, and {})",
+                self.wound_back(window),
+                size(undo),
+                size(self.undo.block),
+                size(self.undo.fixed)
+            )
+        } else {
+            String::new()
+        };
         let domains = if windows.len() > 1 { format!(" of {} domains", windows.len()) } else { String::new() };
         Err(Error::recipe(format!(
             "[stream] memory = \"{}\" is too little: an open window of {window} blocks{domains} of up to {} ({}) + one block on its \
-             way, of up to {} while it is read + batches that are made {} + values of {} rows {}{index} + the plan {} = \
+             way, of up to {} while it is read + batches that are made {} + values of {} rows {}{index}{undo} + the plan {} = \
              {}; give more memory{}",
             ByteSize(self.budget),
             size(self.largest),

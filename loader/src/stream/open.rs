@@ -290,7 +290,7 @@ impl StreamBuilder {
         let label = data::label(&recipe, plan)?;
         let sharing = Sharing::of(&recipe, source.as_ref(), plan_order)?;
         let beside = memory::kept_beside(policy.as_ref(), &known);
-        let budget = Budget::new(&recipe, source.as_ref(), cleaner.index_bytes(plan.rows()), beside);
+        let budget = Budget::new(&recipe, source.as_ref(), &cleaner, beside);
         let window = match (&self.resume, recipe.stream.window) {
             (_, Some(window)) => window,
             (Some(state), None) => state.window,
@@ -298,7 +298,9 @@ impl StreamBuilder {
         };
         let windows = sharing.windows(plan, window);
         let spare = budget.check(&windows, sharing.open_bytes(plan, &windows))?;
-        source.may_keep(budget.for_blocks());
+        let for_blocks = budget.for_blocks(windows.iter().fold(0, |sum, blocks| sum.saturating_add(*blocks)));
+        source.may_keep(for_blocks);
+        let winds_back = budget.winds_back();
         let keep_in_memory = plan.blocks.iter().map(|block| block.decoded_bytes).sum::<u64>() <= spare;
 
         let finish = Finish::new(self.transforms, self.pack, self.bucket, &plan.schema, recipe.seed)?;
@@ -409,8 +411,9 @@ impl StreamBuilder {
                 stretch: budget.gathering().batches,
                 stretches_ahead: budget.gathering().ahead,
                 threads: recipe.stream.threads as usize,
-                budget: budget.for_blocks(),
+                budget: for_blocks,
                 keep_in_memory,
+                winds_back,
             },
             picking,
             inbox: Arc::new(inbox),

@@ -59,6 +59,9 @@ pub(super) struct Settings {
     pub(super) budget: u64,
     /// Whether the whole dataset fits beside all that, so that later passes need not read it again.
     pub(super) keep_in_memory: bool,
+    /// Whether indexes keep what it takes to wind them back over the blocks that were settled since the batch that the
+    /// user holds.
+    pub(super) winds_back: bool,
 }
 
 impl Settings {

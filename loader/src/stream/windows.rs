@@ -165,7 +165,9 @@ impl Windows {
         self.next += 1;
         let before = self.entries.len();
         // A draw that no report can change is made while the consumer still has batches of the window before.
-        let is_early = !self.shared.policy.reads_signals() && self.shared.work.source.plan().domains.len() < 2;
+        let is_early = !self.shared.policy.reads_signals()
+            && self.shared.work.source.plan().domains.len() < 2
+            && !self.settles_what_is_wound_back();
         if again.is_none() && !is_early {
             let reports = self.let_in(first_batch, before)?;
             self.reshare(&reports)?;
@@ -219,6 +221,13 @@ impl Windows {
             };
             OpenWindow::new(opening, offer.blocks, draw)
         })
+    }
+
+    /// Whether the blocks of the next window are settled against indexes that keep what it takes to wind them back: these
+    /// may grow by the blocks of one window, not of two.
+    fn settles_what_is_wound_back(&self) -> bool {
+        let visits = lock(&self.shared.visits);
+        self.shared.settings.winds_back && !visits.complete(visits.len())
     }
 
     /// Lets in the reports that a window may see whose first row goes to batch `first_batch`; which they are. They are

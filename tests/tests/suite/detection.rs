@@ -60,8 +60,10 @@ fn wrong_cells_of_real_tables_are_found() {
 #[test]
 fn main_text_is_kept_and_the_rest_dropped() {
     let Some(folder) = data() else { return };
-    let pages = main_text(&folder.join("webpages/pages.parquet"));
-    assert!(pages.recall() >= 0.915 && pages.dropped_share() >= 0.885 && pages.f1() >= 0.90, "{pages:?}");
+    let [seen, others] = main_text(&folder.join("webpages/pages.parquet"));
+    let all = seen + others;
+    assert!(all.recall() >= 0.94 && all.dropped_share() >= 0.91 && all.f1() >= 0.928, "{all:?}");
+    assert!(others.f1() >= 0.92, "{others:?}");
 }
 
 #[test]

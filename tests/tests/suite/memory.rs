@@ -104,14 +104,11 @@ fn resident_memory_stays_under_the_budget_and_the_stated_constant_for_every_form
     }
 }
 
-/// A filter's own bits, and what it takes to wind them back to where the user stands, however far the stream has come.
-#[cfg(target_os = "linux")]
-#[test]
-fn an_index_that_forgets_keeps_to_its_memory_over_many_blocks() {
-    let folder = tempfile::tempdir().unwrap();
+/// So many lines of nine words that nobody else has.
+fn short_texts(path: &Path, rows: usize) {
     let mut state = 7_u64;
     let mut lines = String::new();
-    for _ in 0..150_000 {
+    for _ in 0..rows {
         lines.push_str("{\"text\":\"");
         for _ in 0..9 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -120,16 +117,35 @@ fn an_index_that_forgets_keeps_to_its_memory_over_many_blocks() {
         }
         lines.push_str("\"}\n");
     }
-    std::fs::write(folder.path().join("a.jsonl"), lines).unwrap();
-    let recipe = folder.path().join("arable.toml");
-    let clean = "[[clean]]\nop = 'near_duplicate'\ncolumn = 'text'\nindex = 'bloom'\nmemory = '6MB'";
-    let stream = "[stream]\nmemory = '48MiB'\nthreads = 2\nwindow = 2\n[batch]\nsize = 256";
-    let url = folder.path().join("a.jsonl");
-    std::fs::write(&recipe, format!("[dataset]\nurl = '{}'\n{clean}\n{stream}", url.display())).unwrap();
-    let ran = arable(ARABLE, ["stream", recipe.to_str().unwrap(), "--json", "--quiet"]);
-    assert_eq!(ran.status, 0, "{ran:?}");
-    let (kept, peak) = (ran.json()["rows"]["kept"].as_u64().unwrap(), ran.json()["peak_memory"].as_u64().unwrap());
-    eprintln!("{kept} of 150,000 kept, peak {} MiB", peak / MIB);
-    assert!(kept > 149_500, "{kept}");
-    assert!(peak <= 48 * MIB + BESIDE, "{peak} bytes at the peak");
+    std::fs::write(path, lines).unwrap();
+}
+
+/// A filter's own bits, and what it takes to wind them back to where the user stands, however far the stream has come.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_index_that_forgets_keeps_to_its_memory_over_many_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, recipe) = (folder.path().join("a.jsonl"), folder.path().join("arable.toml"));
+    short_texts(&data, 300_000);
+    let run = |clean: &str, stream: &str| {
+        let text = format!("[dataset]\nurl = '{}'\n[[clean]]\ncolumn = 'text'\n{clean}\n", data.display());
+        std::fs::write(&recipe, format!("{text}[stream]\nthreads = 2\n{stream}\n[batch]\nsize = 256\n")).unwrap();
+        arable(ARABLE, ["stream", recipe.to_str().unwrap(), "--json", "--quiet"])
+    };
+    for (clean, budget) in [
+        ("op = 'near_duplicate'\nindex = 'bloom'\nmemory = '12MB'", 96),
+        ("op = 'near_duplicate'\nmemory = '24MB'", 96),
+        ("op = 'paragraph_duplicate'\nn = 3\nmemory = '4MB'", 128),
+    ] {
+        let ran = run(clean, &format!("memory = '{budget}MiB'"));
+        assert_eq!(ran.status, 0, "{ran:?}");
+        let (kept, peak) = (ran.json()["rows"]["kept"].as_u64().unwrap(), ran.json()["peak_memory"].as_u64().unwrap());
+        eprintln!("{clean}: {kept} of 300,000 kept, peak {} MiB of {budget}", peak / MIB);
+        assert!(kept > 299_000, "{kept}");
+        assert!(peak <= budget * MIB + BESIDE, "{clean}: {peak} bytes at the peak");
+        // A window for which that would be too little is refused, with what it would take.
+        let ran = run(clean, &format!("memory = '{}MiB'\nwindow = 5", budget / 2));
+        assert_eq!(ran.status, 2, "{ran:?}");
+        assert!(ran.err.contains("what it takes to wind that back over up to 6 blocks"), "{}", ran.err);
+    }
 }

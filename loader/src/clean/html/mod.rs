@@ -1,13 +1,18 @@
 //! `html`: the main text of a raw page, in its place.
 //!
-//! Extraction is dom_smoothie's, a port of Mozilla's Readability, without captions and without what pages name as beside
-//! the matter. Where that leaves hardly a text, the page's paragraphs are taken instead. Its time grows with the square of
+//! Extraction is dom_smoothie's, a port of Mozilla's Readability, without captions and without what is beside the matter
+//! (`beside`), and with what pages say of their texts themselves (`stated`). Where that leaves hardly a text, the page's
+//! paragraphs are taken instead. Its time grows with the square of
 //! a page's nesting, so a page that is nested too deeply, or is too large, is refused before it is parsed.
 
+mod article;
+mod beside;
 mod charset;
 mod long_texts;
 mod nesting;
 mod paragraphs;
+mod stated;
+mod weights;
 
 use super::{
     Findings, Operator, Rows, Rule,
@@ -20,8 +25,6 @@ use arrow::{
     compute::cast,
     datatypes::DataType,
 };
-use dom_query::Document;
-use dom_smoothie::{Config, Readability, TextMode};
 use serde::Deserialize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -81,7 +84,7 @@ impl Operator for Html {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn options(&self) -> String {
@@ -175,42 +178,16 @@ impl Html {
     }
 }
 
-/// Captions, which Readability keeps with their figures: no part of a text that stands without its pictures.
-const CAPTIONS: &str = "figcaption, .wp-caption-text, .caption";
-
-/// What pages put among their main text, by how they name it.
-const BESIDE_THE_MATTER: &str = "aside, nav, footer, #comments, .comments, .comment-list, [id*=related], [class*=related], \
-    [class*=newsletter], [class*=author], [class*=share-], [class*=sharing], [class*=breadcrumb], [class*=cookie], \
-    [class*=copyright], [class*=credit], [class*=teaser], [class*=promo], [class*=subscribe], [class*=recommend], \
-    [class*=byline], [class*=social], [class*=meta], [class*=tags], [class*=widget], [class*=sidebar]";
-
-/// Names are no more than hints: where what they single out leaves less than this share of the text, they mean
-/// something else on this page.
-const LEFT: f64 = 0.7;
-
 /// The main text of `page`, with a line for each block of it; `None` where there is none.
 fn extract(page: &str) -> Option<String> {
     // The parser is a third party's: where it panics, there is no text.
     catch_unwind(AssertUnwindSafe(|| {
         let page = &*long_texts::broken_up(page);
-        let text = paragraphs::or_paragraphs(article(page).unwrap_or_default(), page);
+        let (text, stated) = article::article(page);
+        let text = stated.complete(paragraphs::or_paragraphs(text, page));
         (!text.is_empty()).then_some(text)
     }))
     .ok()?
-}
-
-/// What Readability chooses of `page`.
-fn article(page: &str) -> Option<String> {
-    let document = Document::from(page);
-    document.select(CAPTIONS).remove();
-    let config = Config { keep_classes: true, text_mode: TextMode::Formatted, ..Config::default() };
-    let article = Readability::with_document(document, None, Some(config)).ok()?.parse().ok()?;
-    let content = Document::fragment(article.content);
-    let letters = || content.root().text().chars().filter(|character| !character.is_whitespace()).count() as f64;
-    let whole = letters();
-    content.select(BESIDE_THE_MATTER).remove();
-    let text = if letters() < LEFT * whole { article.text_content } else { content.formatted_text() };
-    Some(text.trim().to_owned())
 }
 
 #[cfg(test)]

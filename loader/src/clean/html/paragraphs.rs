@@ -3,7 +3,7 @@
 //! Readability chooses one element of a page. Where the text is spread over several, or the page is too short for it, it
 //! chooses one that holds little of it.
 
-use super::{BESIDE_THE_MATTER, CAPTIONS};
+use super::{article::CAPTIONS, beside};
 use dom_query::{Document, NodeRef};
 
 /// A main text of at least so many characters is taken as it is.
@@ -16,7 +16,7 @@ const TIMES: usize = 2;
 const LEAST: usize = 100;
 
 /// Where no paragraph is one of the text.
-const FURNITURE: &str = "head, script, style, noscript, template, header, form, button, select, iframe, svg";
+const FURNITURE: &str = "head, script, style, template, header, form, button, select, iframe, svg";
 
 const PARAGRAPHS: &str = "p, blockquote, pre";
 
@@ -34,9 +34,9 @@ pub(super) fn or_paragraphs(text: String, page: &str) -> String {
 /// The paragraphs that are not mostly links, a line each, but for those in places that pages have beside their text.
 fn paragraphs(page: &str) -> String {
     let document = Document::from(page);
-    for places in [FURNITURE, CAPTIONS, BESIDE_THE_MATTER] {
-        document.select(places).remove();
-    }
+    document.select(FURNITURE).remove();
+    document.select(CAPTIONS).remove();
+    beside::remove(&document);
     let is_paragraph = |node: &NodeRef<'_>| ["p", "blockquote", "pre"].iter().any(|name| node.has_name(name));
     let mut all = String::new();
     for paragraph in document.select(PARAGRAPHS).nodes() {

@@ -54,6 +54,81 @@ fn a_text_that_is_spread_over_a_page_is_found_and_what_stands_beside_it_is_not()
     assert_eq!(or_paragraphs(String::new(), "<p>Log in.</p>"), "", "a word or two are no text");
 }
 
+const SENTENCE: &str = "A part of what the page is about, told here in one whole sentence, and no more. ";
+
+#[test]
+fn what_a_page_names_as_beside_its_matter_goes_and_so_does_what_announces_nothing() {
+    let text = format!("<p>{}</p>", SENTENCE.repeat(4)).repeat(4);
+    let beside = "<div class=\"Post-SocialBar\"><p>Tell your friends of it, wherever they are.</p></div>\
+                  <div id=newsletter-box><p>Our letters come every week, to everyone.</p><p>Have them.</p></div>\
+                  <p><a href=/a>Another thing that nobody asked for, at length</a></p>\
+                  <ul><li><a href=/b>And one</a><li><a href=/c>And another</a></ul><h3>Read on</h3><p>See also:</p>";
+    let of_page = |class: &str| {
+        let body = format!(
+            "<article class=\"{class}\">{text}<p>Told by <a href=/d>somebody</a> else, once.</p>{beside}</article>"
+        );
+        extract(&page(&body)).expect("a text")
+    };
+    // A name that all of the text would fall to is no hint.
+    for class in ["story", "post-meta-widget"] {
+        let text = of_page(class);
+        assert_eq!(text.matches("and no more.").count(), 16, "{text}");
+        assert!(text.ends_with("Told by somebody else, once."), "{text}");
+    }
+}
+
+#[test]
+fn a_first_paragraph_that_the_description_repeats_is_not_left_out() {
+    let lede = "In short: what follows is told at length, and this says it all before it begins.";
+    let text = format!("<p>{}</p>", SENTENCE.repeat(4)).repeat(4);
+    let body = |lede: &str| {
+        format!(
+            "<div class=top><div><h1>Title</h1><div class=teaser>{lede}</div></div></div><div><div class=b>{text}</div></div>"
+        )
+    };
+    let of_page = |description: &str, lede: &str| {
+        let head = format!("<meta name=description content=\"{description}\">");
+        extract(&page(&body(lede)).replace("<head>", &format!("<head>{head}"))).expect("a text")
+    };
+    let cut = &lede[..60];
+    for description in
+        [lede, cut, &format!("{lede} More of it."), "Something else that has nothing to do with the text."]
+    {
+        let text = of_page(description, lede);
+        assert_eq!(text.starts_with("In short:"), description.starts_with("In short:"), "{description}: {text}");
+        assert_eq!(text.matches("and no more.").count(), 16);
+    }
+    assert_eq!(
+        of_page(&SENTENCE.repeat(2), "x").matches("and no more.").count(),
+        16,
+        "what is there is not said twice"
+    );
+}
+
+#[test]
+fn the_element_that_is_named_as_the_text_is_taken_where_another_was_chosen_and_stated_text_where_there_is_little() {
+    let paragraphs = |what: &str| format!("<p>{what}: {SENTENCE}</p>").repeat(5);
+    let scattered = paragraphs("Text").replace("</p>", "</p></div><div class=x>");
+    let page_of = |class: &str| {
+        page(&format!(
+            "<div class='{class}'><div class=x>{scattered}</div></div><div class=about><p>{}</p></div>",
+            "Of us, of them, of all. ".repeat(9)
+        ))
+    };
+    let text = extract(&page_of("entry-content")).expect("a text");
+    assert_eq!(text.matches("Text:").count(), 5, "{text}");
+    let body = SENTENCE.repeat(6);
+    let json = format!("{{\"@graph\":[{{\"@type\":\"NewsArticle\",\"articleBody\":\"{body}\"}}]}}");
+    let stated = page(&format!(
+        "<script type='application/ld+json'>{json}</script><p>Log in to read on, as everybody does.</p>"
+    ));
+    assert_eq!(extract(&stated).as_deref(), Some(body.trim()));
+    for broken in [&json[..40], "null", "[[[[", "{\"articleBody\": 3}"] {
+        let page = page(&format!("<script type='application/ld+json'>{broken}</script><p>{SENTENCE}</p>"));
+        assert_eq!(extract(&page).as_deref(), Some(SENTENCE.trim()), "{broken}");
+    }
+}
+
 #[test]
 fn pages_of_bytes_are_read_in_their_charset_and_written_as_utf_8() {
     let latin = article().replace("<title>t", "<meta charset=iso-8859-1><title>t").replace("whole", "caf\u{e9}");

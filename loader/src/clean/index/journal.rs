@@ -34,11 +34,40 @@ struct Packed {
     gaps: Box<[u8]>,
 }
 
+/// How many places are packed together, of a filter of so many bits.
+fn stretch(bits: u64) -> u64 {
+    (bits / 256).clamp(64, 1 << 17)
+}
+
+/// What the places that wait to be packed take at most, in bytes, and they while they are packed.
+pub(super) fn waiting_bytes(bits: u64) -> u64 {
+    // A vector that grows may have twice the room that it needs.
+    const EACH: u64 = 2 * size_of::<u64>() as u64 + 2;
+    EACH * stretch(bits)
+}
+
+/// What `places` places that one visit set come to, in bytes, in a filter of so many bits.
+///
+/// Places are hashes, so the gaps in a stretch of s places are as good as exponential with a mean m of bits / s: one takes
+/// a byte, another one if it is 2⁷ or more, another one from 2¹⁴ on, and so forth: 1 + e^(−2⁷/m) + e^(−2¹⁴/m) + … bytes.
+pub(super) fn packed_bytes(bits: u64, places: u64) -> u64 {
+    // A stretch's place in its list, which may have twice the room that it needs, and the visit's.
+    const LISTED: u64 = 2 * (size_of::<Packed>() + size_of::<Change>()) as u64;
+    let of = |places: u64| match places {
+        0 => 0,
+        some => {
+            let longer = (1..9).map(|byte| libm::exp(-libm::exp2(f64::from(7 * byte)) * some as f64 / bits as f64));
+            LISTED + (some as f64 * (1.0 + longer.sum::<f64>())).ceil() as u64
+        }
+    };
+    let stretch = stretch(bits);
+    (places / stretch).saturating_mul(of(stretch)).saturating_add(of(places % stretch))
+}
+
 impl Journal {
     /// Of a filter of so many bits, where no visit before `from` is ever to be undone.
     pub(super) fn new(bits: u64, from: u32) -> Self {
-        let stretch = (bits / 256).clamp(64, 1 << 17) as usize;
-        Self { from, stretch, ..Self::default() }
+        Self { from, stretch: stretch(bits) as usize, ..Self::default() }
     }
 
     /// `visit`, which is not before any earlier one, sets `place`; before the visit there were `keys` keys.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Position,
     clean::{
-        matcher::{Index, Match},
+        matcher::{Index, Match, Undo},
         memory::take,
     },
 };
@@ -25,6 +25,17 @@ pub(in crate::clean) fn exact_bytes(rows: u64, bands: usize) -> u64 {
     // What empty tables and a row of visits take.
     const SPARE: u64 = 8 << 10;
     (rows as f64 * bands as f64 * BYTES_A_KEY).ceil() as u64 + SPARE
+}
+
+/// What it takes a [`BandIndex`] of this budget to go back, where a block has up to `block` rows and all blocks `all`: the
+/// generations that are forgotten meanwhile.
+pub(in crate::clean) fn exact_undo(bands: usize, budget: Option<u64>, block: u64, all: u64) -> Undo {
+    let rows = rows_of(bands, budget);
+    if all / 2 < rows {
+        return Undo::default();
+    }
+    let fixed = exact_bytes(rows, bands);
+    Undo { fixed, block: (block as f64 / rows as f64 * fixed as f64).ceil() as u64 }
 }
 
 /// Keys of bands with the first row that had each. Within a budget, the rows are in two generations, of which the older
@@ -158,6 +169,12 @@ pub(in crate::clean) struct BandBloom {
 fn generations(bands: usize, budget: u64, false_positive: f64) -> Generations {
     let of_band = 1.0 - libm::pow(1.0 - false_positive, 1.0 / bands as f64);
     Generations::new(budget, of_band)
+}
+
+/// What it takes a [`BandBloom`] to go back, where a block has up to `block` rows and all blocks `all`.
+pub(in crate::clean) fn bloom_undo(bands: usize, budget: u64, false_positive: f64, block: u64, all: u64) -> Undo {
+    let keys = |rows: u64| rows.saturating_mul(bands as u64);
+    generations(bands, budget, false_positive).undo(keys(block), keys(all))
 }
 
 impl BandBloom {

@@ -4,8 +4,11 @@
 //! it becomes the older one, and what was the older one is forgotten: so at least that many of the latest keys are
 //! known, in memory that does not grow.
 
-use super::bloom::{Bloom, best_hashes, bits_per_key};
-use crate::clean::memory::take;
+use super::{
+    bloom::{Bloom, best_hashes, bits_per_key},
+    journal::{packed_bytes, waiting_bytes},
+};
+use crate::clean::{matcher::Undo, memory::take};
 use std::collections::VecDeque;
 
 /// How large the generations are, and how often they err.
@@ -36,6 +39,26 @@ impl Generations {
 
     fn empty(&self, released: u32) -> Bloom {
         Bloom::from_words(vec![0; self.bytes / 8], self.hashes(), 0, released)
+    }
+
+    /// What it takes to go back, where a block brings up to `block` keys and all blocks together bring `all`: the places of
+    /// the bits that it sets, and the generations that are forgotten meanwhile.
+    pub(in crate::clean) fn undo(&self, block: u64, all: u64) -> Undo {
+        let bits = 8 * self.bytes as u64;
+        // What so many keys set of an empty generation, whose bits they meet as if by chance: the more there are, the more
+        // often one that is set. However the keys are spread over generations, they set no more.
+        let places = |keys: u64| {
+            let met = f64::from(self.hashes()) * keys as f64 / bits as f64;
+            (bits as f64 * (1.0 - libm::exp(-met))).ceil() as u64
+        };
+        let (whole, rest) = (block / self.keys, block % self.keys);
+        let packed = whole.saturating_mul(packed_bytes(bits, places(self.keys)));
+        let forgets = all / 2 >= self.keys;
+        let forgotten = if forgets { (block as f64 / self.keys as f64 * self.bytes as f64).ceil() as u64 } else { 0 };
+        Undo {
+            fixed: 2 * waiting_bytes(bits) + if forgets { self.bytes as u64 } else { 0 },
+            block: packed.saturating_add(packed_bytes(bits, places(rest))).saturating_add(forgotten),
+        }
     }
 
     /// How many bits a key has: so many that a full generation errs least often.
@@ -164,6 +187,30 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn going_back_takes_no_more_than_is_said(
+            budget in 1_u64 << 12..1 << 21,
+            per_mille in 1_u32..200,
+            of_block in 1_u64..20_000,
+            blocks in 1_u64..12,
+            behind in 1_u64..4,
+        ) {
+            let made = Generations::new(budget, f64::from(per_mille) / 1000.0);
+            let mut filter = RotatingBloom::new(made);
+            let undo = made.undo(of_block, of_block * blocks);
+            let most = (2 * made.bytes as u64 + undo.fixed + undo.block * behind) as f64;
+            for block in 0..blocks {
+                filter.forget_before((block + 1).saturating_sub(behind) as u32);
+                for number in block * of_block..(block + 1) * of_block {
+                    filter.insert(key(number), block as u32);
+                }
+                let taken = filter.bytes_in_memory() as f64;
+                // What is said of gaps is their mean.
+                prop_assert!(taken <= 1.02 * most, "{taken}, said {most}");
+            }
+        }
+
         #[test]
         fn its_bytes_are_those_of_then_and_what_they_restore_goes_on_alike(
             visits in prop::collection::vec(0..200_u64, 1..12),

@@ -22,7 +22,7 @@ fn numbers_far_from_the_rest_are_found_whatever_holds_them() {
         Arc::new(StringArray::from_iter_values(numbers.iter().map(i32::to_string))),
     ];
     for column in columns {
-        for options in ["", "method = 'iqr'"] {
+        for options in ["", "method = 'iqr'", "method = 'adjusted'"] {
             assert_eq!(rows(options, Arc::clone(&column)), [100, 102], "{} {options}", column.data_type());
         }
         assert!(rows("threshold = 200.0", column).is_empty());
@@ -43,6 +43,42 @@ fn a_column_without_spread_has_no_outliers_and_neither_has_nothing() {
     assert!(rows("", Arc::new(Int32Array::from([vec![7; 99], vec![8]].concat()))).is_empty());
     assert!(rows("", Arc::new(Int32Array::from(vec![None, None]))).is_empty());
     assert!(rows("", Arc::new(Float64Array::from(vec![f64::NAN, f64::INFINITY]))).is_empty());
+}
+
+/// Few of what a skewed distribution has far out anyway are taken for outliers, whichever side it is skewed to, and what
+/// lies beyond all of that is found on both sides.
+#[test]
+fn adjusted_distances_follow_the_skew() {
+    // By their quantiles, so that nothing is random: exponential, and lognormal of a logistic's quantiles.
+    let share = |at: u32| (f64::from(at) + 0.5) / 4000.0;
+    let exponential = |share: f64| -libm::log(1.0 - share);
+    let skewed = |share: f64| libm::exp(0.5 * libm::log(share / (1.0 - share)));
+    for distribution in [&exponential as &dyn Fn(f64) -> f64, &skewed] {
+        for sign in [1.0, -1.0] {
+            let mut values: Vec<f64> = (0..4000).map(|at| sign * distribution(share(at))).collect();
+            let farthest = values.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+            values.extend([sign * 4.0 * farthest, -sign * farthest]);
+            let column: ArrayRef = Arc::new(Float64Array::from(values));
+            let (robust, adjusted) = (rows("", Arc::clone(&column)), rows("method = 'adjusted'", column));
+            assert!(adjusted.ends_with(&[4000, 4001]), "{adjusted:?}");
+            assert!(10 * (adjusted.len() - 2) <= robust.len() - 2, "{} and {}", adjusted.len(), robust.len());
+        }
+    }
+}
+
+#[test]
+fn the_medcouple_is_that_of_its_definition() {
+    use super::medcouple;
+    assert_eq!(medcouple(&[]), 0.0);
+    assert_eq!(medcouple(&[1.0, 2.0, 3.0]), 0.0);
+    assert_eq!(medcouple(&[5.0; 7]), 0.0);
+    // Around 2, of (0, 1, 2) and (2, 5, 9): the median of 0, −1, −1, (3 − 1) / 4, …
+    let kernel = [0.0, 1.0, 1.0, -1.0, 2.0 / 4.0, 6.0 / 8.0, -1.0, 1.0 / 5.0, 5.0 / 9.0];
+    let mut sorted = kernel;
+    sorted.sort_by(f64::total_cmp);
+    assert_eq!(medcouple(&[0.0, 1.0, 2.0, 5.0, 9.0]), sorted[4]);
+    assert_eq!(medcouple(&[-9.0, -5.0, -2.0, -1.0, 0.0]), -sorted[4]);
+    assert!((0.0..=1.0).contains(&medcouple(&[f64::MIN, -1.0, 0.0, 1.0, f64::MAX])));
 }
 
 proptest! {
