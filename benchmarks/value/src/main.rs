@@ -25,7 +25,7 @@ value-benchmark wrong-labels DATA.csv symmetric|pair SEED OUT.csv
 value-benchmark ranking IMAGES.parquet LABEL TRUTH SEED OUT.csv
 value-benchmark policies IMAGES ROWS POLICY[:OPTION=VALUE]…,… NOISE symmetric|pair SEED test|rest
 value-benchmark gate DATA.csv WARMUP SEED
-value-benchmark rho MNIST NOISE SEED
+value-benchmark rho MNIST NOISE SEED TRAINING;…|all
 value-benchmark confident-learning PROBABILITIES.csv REPEATS
 value-benchmark knn-shapley TRAIN.csv VALID.csv NEIGHBOURS REPEATS
 value-benchmark data-oob TRAIN.csv TREES SEED";
@@ -46,8 +46,9 @@ fn main() -> Result<()> {
             policies::run(images.as_ref(), rows.parse()?, policies, noise, seed.parse()?, held)
         }
         ["gate", data, warmup, seed] => policies::gate(data.as_ref(), warmup.parse()?, seed.parse()?),
-        ["rho", mnist, share, seed] => {
-            rho::run(mnist.as_ref(), data::Noise::new("symmetric", share.parse()?)?, seed.parse()?)
+        ["rho", mnist, share, seed, trainings] => {
+            let noise = data::Noise::new("symmetric", share.parse()?)?;
+            rho::run(mnist.as_ref(), noise, seed.parse()?, trainings)
         }
         ["confident-learning", data, repeats] => offline::confident_learning(data.as_ref(), repeats.parse()?),
         ["knn-shapley", train, valid, neighbours, repeats] => {

@@ -22,8 +22,10 @@ const LOOK_EVERY: u64 = 25;
 const REFERENCE_EPOCHS: u32 = 10;
 
 /// Every training of one seed: uniform, uniform with a rate that falls to nothing over as many steps and over those of
-/// equal cost, and `rho_loss` by loss and by probability. Perceptron 784-512-512-512-10, AdamW at 1e-3, 32 rows a step.
-pub(crate) fn run(mnist: &Path, noise: Noise, seed: u64) -> Result<()> {
+/// equal cost, and `rho_loss` by each of its scores. Perceptron 784-512-512-512-10, AdamW at 1e-3, 32 rows a step.
+///
+/// `trainings` are the names of those that are run, with semicolons between them, or `all`.
+pub(crate) fn run(mnist: &Path, noise: Noise, seed: u64, trainings: &str) -> Result<()> {
     let device = Device::flex().autodiff();
     let mut random = random(seed, 1);
     let mut all = Rows::images(&mnist.join("train.parquet"), usize::MAX)?.sample(2 * HALF, &mut random);
@@ -52,8 +54,14 @@ pub(crate) fn run(mnist: &Path, noise: Noise, seed: u64) -> Result<()> {
         ("uniform, decayed, equal cost", Plan { most_steps: STEPS_OF_EQUAL_COST, epochs: 7, ..decayed }),
         ("rho_loss", rho("loss")),
         ("rho_loss, by probability", rho("probability")),
+        ("rho_loss, weighted", rho("weighted")),
     ];
-    for (name, plan) in plans {
+    let names: Vec<&str> = plans.iter().map(|(name, _)| *name).collect();
+    let wanted: Vec<&str> = if trainings == "all" { names.clone() } else { trainings.split(';').collect() };
+    if let Some(unknown) = wanted.iter().find(|name| !names.contains(name)) {
+        return Err(format!("there is no training `{unknown}`: there are {names:?}").into());
+    }
+    for (name, plan) in plans.into_iter().filter(|(name, _)| wanted.contains(name)) {
         let mut reached: Option<Spent> = None;
         let mut look = |model: &Perceptron, spent: &Spent| {
             if reached.is_none() && accuracy(model, &probe)? >= TARGET {

@@ -2,7 +2,7 @@
 
 use crate::{Result, data::Rows};
 use arable_loader::{
-    Hash, Position, Recipe, Stream,
+    Error, Hash, Position, Recipe, Stream,
     value::{Reference, References, Table},
 };
 use arable_trainer::{Curated, CuratedDataLoader, SelectRows, Signals, columns, loss};
@@ -172,6 +172,7 @@ pub(crate) struct Trained {
     pub(crate) model: Perceptron,
     pub(crate) spent: Spent,
     pub(crate) values: Table,
+    pub(crate) suspicions: Vec<(Position, f32)>,
 }
 
 fn batch(data: &RecordBatch, device: &Device) -> std::result::Result<Batch, arable_trainer::BoxError> {
@@ -230,8 +231,8 @@ pub(crate) fn train(
     if epoch < plan.epochs && clock.looks_after_epoch() && clock.spent.steps < plan.most_steps {
         let _ = clock.look(&model)?;
     }
-    let values = loader.with_stream(|stream| stream.values())?;
-    Ok(Trained { model, spent: clock.spent, values })
+    let (values, suspicions) = loader.with_stream(|stream| Ok::<_, Error>((stream.values()?, stream.suspicions()?)))?;
+    Ok(Trained { model, spent: clock.spent, values, suspicions })
 }
 
 /// The time that steps take, which stands while somebody looks.

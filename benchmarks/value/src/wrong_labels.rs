@@ -6,7 +6,7 @@ use crate::{
     data::{Noise, Rows, random},
     training::{Plan, probabilities, starts, train},
 };
-use arable_loader::{Position, value::suspicions};
+use arable_loader::Position;
 use burn::tensor::Device;
 use rand::seq::SliceRandom;
 use std::{collections::HashMap, io::Write, path::Path};
@@ -54,7 +54,7 @@ fn judge(rows: &Rows, seed: u64, out: &Path) -> Result<()> {
     let folder = tempfile::tempdir()?;
     rows.write(folder.path())?;
     let trained = train(folder.path(), rows, &plan(EPOCHS, seed), None, &device)?;
-    let suspicions: HashMap<Position, f32> = suspicions(&trained.values, rows.classes as u32).into_iter().collect();
+    let suspicions: HashMap<Position, f32> = trained.suspicions.into_iter().collect();
 
     let mut fold_of: Vec<usize> = (0..rows.len()).map(|row| row % FOLDS).collect();
     fold_of.shuffle(&mut random(seed, 2));

@@ -203,6 +203,13 @@ impl Judged {
         nearest.into_iter().flat_map(border).collect()
     }
 
+    /// The rows that no rule of the block alone drops: the kept ones are among them.
+    #[must_use]
+    pub fn not_dropped_alone(&self) -> Keep {
+        let alive = self.walk(|_, _, _| None, |_| ());
+        Keep::from_fn(self.rows(), |row| alive[row as usize])
+    }
+
     /// Settles the block. `meet` says whether a row with these keys matches an earlier one that reached the operator.
     pub(super) fn settle(&self, mut meet: impl FnMut(usize, u32, &[u64]) -> Option<Match>) -> Settled {
         let mut counts: BTreeMap<(usize, u32), u64> = BTreeMap::new();

@@ -68,6 +68,10 @@ impl Evaluation {
         self.source.plan()
     }
 
+    pub(super) fn source(&self) -> &dyn Source {
+        self.source.as_ref()
+    }
+
     /// The part that is read.
     #[must_use]
     pub const fn part(&self) -> Part {

@@ -16,7 +16,7 @@ use super::{
     split::Parting,
     state::State,
     survey,
-    trusted::trusted,
+    trusted::{check_apart, trusted},
     values::{Pass, read_values},
     workers::{BeforeRead, Work},
 };
@@ -277,7 +277,12 @@ impl StreamBuilder {
         let known = known(&recipe, policy.as_ref(), self.references, source.as_ref(), pass)?;
         let picking = picking(&recipe, policy.as_ref(), &known, plan_order)?.map(Arc::new);
         check(policy.as_ref(), plan, cleaner.scores(), (picking.is_some() && self.pack.is_some(), plan_order))?;
-        let trusted = trusted(&recipe, policy.as_ref(), plan)?.map(|set| set.plan().hash());
+        let trusted = trusted(&recipe, policy.as_ref(), plan)?;
+        // A run that is resumed has the same data and the same set, which were looked through when it began.
+        if let Some(set) = trusted.as_ref().filter(|_| self.resume.is_none()) {
+            check_apart(set, source.as_ref(), &cleaner, parting.as_ref(), pass)?;
+        }
+        let trusted = trusted.map(|set| set.plan().hash());
         if policy.reads_signals() && recipe.world > 1 {
             return Err(Error::recipe(format!(
                 "policy `{}` acts on what training says, and what is said to another process does not come to the draws of \

@@ -4,13 +4,13 @@
 //! It composes the file's rows (`value`) with the data's contents (`source`, `clean`), and knows nothing of what a policy
 //! makes of either.
 
-use super::{Stream, block_rows, sweep::sweep};
+use super::{Stream, block_rows, classes, data, sweep::sweep};
 use crate::{
     Error, Place, Position, Result,
     clean::content_keys,
     recipe::OnBad,
     source::Source,
-    value::{Holds, References, Table, ValueFile, ValueRow, ValueWriter},
+    value::{Classes, Holds, References, Table, ValueFile, ValueRow, ValueWriter, suspicions},
 };
 use std::{collections::HashMap, path::Path};
 
@@ -55,6 +55,33 @@ impl Stream {
         writer.finish()
     }
 
+    /// How suspicious each row's label is, worst the highest: [`suspicions`](crate::value::suspicions) of the trajectories,
+    /// with every report that has come in so far, and of the classes that the label column gives, which takes one more
+    /// pass over the blocks that were seen. Rows in position order; rows never presented, or that cannot be read, have none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Recipe`] where the recipe names no `label`; as for reading the data.
+    pub fn suspicions(&self) -> Result<Vec<(Position, f32)>> {
+        let table = self.values()?;
+        let Some(label) = data::label(&self.recipe, self.plan())? else {
+            return Err(Error::recipe(
+                "suspicions go by class: name the column of the labels as `label` under [dataset]",
+            ));
+        };
+        let mut blocks: Vec<u32> = table.iter().map(|(position, _)| position.block).collect();
+        blocks.dedup();
+        let mut classes = Classes::new(&block_rows(self.plan()));
+        let pass = self.pass();
+        let read = |_: u32, decoded: crate::source::Decoded| Ok(classes::of(decoded.data.column(label)));
+        let source = self.shared.work.source.as_ref();
+        sweep(source, blocks.into_iter(), pass.threads, pass.budget, read, |block, found| match found {
+            Err(_) if pass.on_bad_block == OnBad::Quarantine => Ok(()),
+            found => classes.set(block, found?),
+        })?;
+        Ok(suspicions(&table, &classes))
+    }
+
     /// Nothing known yet of any row of this plan: to be filled with what a reference model says, and given to a stream
     /// over the same plan ([`StreamBuilder::references`](super::StreamBuilder::references)) or
     /// [written down](Self::write_references).
@@ -92,10 +119,12 @@ impl Stream {
     }
 
     fn contents(&self, blocks: Vec<u32>, each: impl FnMut(Position, u128) -> Result<()>) -> Result<()> {
+        contents(self.shared.work.source.as_ref(), blocks.into_iter(), self.pass(), each)
+    }
+
+    const fn pass(&self) -> Pass {
         let stream = &self.recipe.stream;
-        let pass =
-            Pass { threads: stream.threads as usize, budget: stream.memory.0 / 4, on_bad_block: stream.on_bad_block };
-        contents(self.shared.work.source.as_ref(), blocks.into_iter(), pass, each)
+        Pass { threads: stream.threads as usize, budget: stream.memory.0 / 4, on_bad_block: stream.on_bad_block }
     }
 }
 

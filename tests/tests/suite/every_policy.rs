@@ -2,7 +2,9 @@
 //! threads, delays and timing of reports; a checkpoint before every batch; a log that replays; a process that is killed.
 
 use crate::{ACTING, ARABLE, SELECTING};
-use arable_loader::{Batch, Pick, Recipe, Stream, ledger, ledger::FeedbackLog, stream::State};
+use arable_loader::{
+    Batch, Pick, Position, Recipe, Stream, ledger, ledger::FeedbackLog, stream::State, value::Reference,
+};
 use arable_tests::{CLEAN, Data, Format, Line, Mixed, arable, arable_command, report, scores, train, walk_batch};
 use std::{collections::VecDeque, path::Path, path::PathBuf, process::Stdio, time::Duration};
 
@@ -186,15 +188,31 @@ fn a_killed_training_goes_on_from_its_checkpoint() {
     }
 }
 
-/// With shares that stay and with shares that move.
+/// With shares that stay and with shares that move: by a bandit, by scaling laws that are fitted anew on the way, and by
+/// what a reference model says.
 #[test]
 fn a_killed_training_on_a_mixture_goes_on_from_its_checkpoint() {
     let mixed = Mixed::new(Format::Parquet, &[(120, 1.0), (60, 2.0), (90, 1.5)], 20);
-    for policy in ["name = \"fixed\"", "name = \"odm\"\nwarmup = 5"] {
+    let recipe = |policy: &str| {
         let rest = format!(
             "[mixture]\nexhausted = \"repeat\"\n{CLEAN}\n[policy]\n{policy}\n[stream]\nwindow = 3\n[batch]\nsize = 8"
         );
-        let path = mixed.recipe("seed = 5\nepochs = 8", &rest).display().to_string();
+        mixed.recipe("seed = 5\nepochs = 8", &rest).display().to_string()
+    };
+    // Rows are the easier for the reference, the later their block.
+    let plain = Recipe::from_toml_file(recipe("name = \"uniform\"")).unwrap().open().unwrap();
+    let mut references = plain.blank_references();
+    for (block, planned) in (0..).zip(&plain.plan().blocks) {
+        let reference = Reference { loss: 1.0 / (1.0 + block as f32), probability: None };
+        (0..planned.rows).for_each(|row| references.set(Position::new(block, row), reference).unwrap());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("references.parquet");
+    plain.write_references(&references, &told, false).unwrap();
+    let doremi = format!("name = \"doremi\"\nrate = 0.3\nreference = '{}'", told.display());
+    let ado = "name = \"ado\"\nwarmup = 2\nrefit = 10";
+    for policy in ["name = \"fixed\"", "name = \"odm\"\nwarmup = 5", ado, &doremi] {
+        let path = recipe(policy);
         is_killed_and_goes_on(&path, tempfile::tempdir().unwrap().path(), policy);
     }
 }

@@ -6,9 +6,9 @@ use arable_loader::{
     Position, Recipe, Stream,
     recipe::Part,
     stream::State,
-    value::{Reference, References, Table, Trajectory},
+    value::{Classes, Reference, References, Table, Trajectory, UNKNOWN_CLASS, suspicions},
 };
-use arable_tests::{CLEAN, Data, Format, Line, Mixed, arable, train, walk};
+use arable_tests::{CLEAN, Data, Format, Line, Mixed, Row, arable, train, walk};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -182,7 +182,8 @@ fn what_is_kept_of_each_row_beside_its_trajectory_counts_as_memory() {
 
 #[test]
 fn a_trusted_set_is_named_by_the_recipe_and_read_in_plan_order() {
-    let [data, other] = both();
+    let [data, _] = both();
+    let other = apart(&data, 70);
     let alignment = |rest: &str| recipe(&data, &format!("name = \"alignment\"\ncandidates = 24\n{rest}"));
     assert!(alignment("").open().unwrap().trusted().unwrap().is_none());
     let named = alignment(&format!("trusted = '{}'", other.url()));
@@ -203,6 +204,64 @@ fn a_trusted_set_is_named_by_the_recipe_and_read_in_plan_order() {
     let narrow = data.folder.path().join("narrow.csv");
     std::fs::write(&narrow, "id,label\n1,2\n").unwrap();
     assert!(refused(alignment(&format!("trusted = '{}'", narrow.display()))).contains("text"));
+}
+
+/// As many rows as no file of `data` has.
+fn apart(data: &Data, rows: usize) -> Data {
+    let of = |row: &Row| Row { text: format!("trusted {}", row.text), ..row.clone() };
+    Data::of(Format::Parquet, data.rows.iter().take(rows).map(of).collect(), rows, 30)
+}
+
+#[test]
+fn a_trusted_row_that_is_trained_on_is_refused_with_its_place() {
+    let [data, other] = both();
+    let alignment = |trusted: &Data, clean: &str| {
+        let rest = format!(
+            "{clean}\n[policy]\nname = \"alignment\"\ncandidates = 24\ntrusted = '{}'\n[stream]\nwindow = 4\n[batch]\n\
+             size = 16",
+            trusted.url()
+        );
+        Recipe::from_toml_file(data.recipe("seed = 5\nepochs = 2", &rest)).unwrap()
+    };
+    // The same contents in another file, with another order of columns or rows, are the same rows.
+    let fault = alignment(&other, "").open().err().unwrap().to_string();
+    assert!(fault.contains("block 0, row 0") && fault.contains("are in what is trained on"), "{fault}");
+    // One row among many.
+    let mut rows = apart(&data, 40).rows.clone();
+    rows[17] = data.rows[231].clone();
+    let one = Data::of(Format::Parquet, rows.clone(), 40, 16);
+    let fault = alignment(&one, "").open().err().unwrap().to_string();
+    assert!(fault.contains("1 of the 40 contents"), "{fault}");
+    // What a rule drops is not trained on.
+    let id = rows[17].id;
+    let drop = format!("[[clean]]\nop = \"range\"\ncolumn = \"id\"\nmin = {}\n", id + 1);
+    assert!(alignment(&one, &drop).open().is_ok());
+    // Nor is what a split keeps out.
+    let held_out = alignment(&other, "").split(0.5, 0.0);
+    let fault = held_out.open().err().unwrap().to_string();
+    let count: usize = fault.split(" of the 390 contents").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((100..290).contains(&count), "{fault}");
+    assert!(alignment(&apart(&data, 40), "").split(0.5, 0.0).open().is_ok());
+}
+
+#[test]
+fn suspicions_go_by_the_classes_of_the_label_column() {
+    let [data, other] = both();
+    let mut stream = recipe(&data, "name = \"uniform\"").open().unwrap();
+    train(&mut stream, usize::MAX);
+    let table = stream.values().unwrap();
+    let mut classes = Classes::new(&stream.plan().blocks.iter().map(|block| block.rows).collect::<Vec<_>>());
+    let mut labels = data.rows.iter().map(|row| row.label.and_then(|label| u32::try_from(label).ok()));
+    for (block, planned) in (0..).zip(&stream.plan().blocks) {
+        let of_block = labels.by_ref().take(planned.rows as usize).map(|label| label.unwrap_or(UNKNOWN_CLASS));
+        classes.set(block, of_block.collect()).unwrap();
+    }
+    let found = stream.suspicions().unwrap();
+    assert_eq!(found, suspicions(&table, &classes));
+    assert_eq!(found.len(), table.iter().filter(|(_, row)| row.is_seen()).count());
+    let mut unlabelled = recipe(&other, "name = \"uniform\"");
+    unlabelled.dataset.as_mut().unwrap().label = None;
+    assert!(unlabelled.open().unwrap().suspicions().unwrap_err().to_string().contains("`label`"));
 }
 
 #[test]
