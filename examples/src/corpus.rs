@@ -7,6 +7,7 @@ use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{
+    collections::HashSet,
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,12 +15,22 @@ use std::{
 
 /// Bytes that a document has at least, where the text goes on: about a slot, so that a batch holds many documents.
 const LEAST: usize = 100;
-/// Documents of a row group.
-const GROUP: usize = 16;
+/// Documents of a row group: few, so that the blocks that are open together are of many places of a text. Neighbouring
+/// documents are alike, and steps on documents of three places at a time teach less.
+const GROUP: usize = 4;
 /// Documents between two licences, where those are planted.
 const BOOK: usize = 100;
 /// Bytes of each built-in domain at most, so that no download and no long reading is needed.
 const MOST: usize = 160_000;
+
+/// Domains, and what was planted in them.
+#[derive(Debug)]
+pub struct Corpus {
+    /// In the order of their names on the command line.
+    pub domains: Vec<Domain>,
+    /// The documents that were planted, which nothing is measured on.
+    pub planted: HashSet<String>,
+}
 
 /// `text` cut at blank lines into documents of at least 100 bytes.
 #[must_use]
@@ -60,7 +71,7 @@ pub fn by_path(name: &str, url: &str, count: usize, folder: &Path) -> Result<Dom
 /// # Errors
 ///
 /// Sources that are not there any more: a program that was moved away from them needs texts by path.
-pub fn built_in(folder: &Path, seed: u64) -> Result<Vec<Domain>> {
+pub fn built_in(folder: &Path, seed: u64) -> Result<Corpus> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let read = |path: &Path| {
         let cannot = |error| format!("cannot read `{}`: {error}; give texts with --text NAME=PATH", path.display());
@@ -81,21 +92,24 @@ pub fn built_in(folder: &Path, seed: u64) -> Result<Vec<Domain>> {
         ("code", all("trainer/src", ".rs")?),
     ];
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x6c69_6365);
-    let domains = texts.into_iter().map(|(name, text)| {
-        let mut text = text;
+    let mut planted = HashSet::new();
+    let domains = texts.into_iter().map(|(name, mut text)| {
         text.truncate(text.floor_char_boundary(MOST));
         // Cicero comes without blank lines between paragraphs of a readable length.
         let text = if name == "cicero" { text.replace(".\n", ".\n\n") } else { text };
-        let mut planted = Vec::new();
+        let mut all = Vec::new();
         for book in documents(&text).chunks(BOOK) {
             // Every copy is cut elsewhere, so that no two are exact duplicates.
             let from = licence.ceil_char_boundary(random.random_range(0..200));
-            planted.extend(documents(&format!("{name}, another book\n\n{}", &licence[from..])));
-            planted.extend_from_slice(book);
+            let copy = documents(&format!("{name}, another book\n\n{}", &licence[from..]));
+            planted.extend(copy.iter().cloned());
+            all.extend(copy);
+            all.extend_from_slice(book);
         }
-        write(folder, name, 1.0 / 3.0, planted)
+        write(folder, name, 1.0 / 3.0, all)
     });
-    domains.collect()
+    let domains = domains.collect::<Result<_>>()?;
+    Ok(Corpus { domains, planted })
 }
 
 fn find(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) -> Result<()> {
