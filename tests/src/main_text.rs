@@ -48,7 +48,7 @@ impl MainText {
 }
 
 /// What comes of the pages in the Parquet file `pages`: of the first and each second one after it, which `html` was
-/// developed with, and of the others, which nobody looked at.
+/// developed with, and of the others, whose pages were not looked at, though their score was.
 #[must_use]
 pub fn main_text(pages: &Path) -> [MainText; 2] {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(pages).unwrap()).unwrap().build().unwrap();

@@ -80,8 +80,8 @@ fn remove_announcements(content: &Document) -> usize {
         if text.is_empty() {
             continue;
         }
-        let announces = is_heading(node) || (text.ends_with(':') && text.chars().count() < ANNOUNCEMENT);
-        if !announces {
+        let announces = text.ends_with(':') && text.chars().count() < ANNOUNCEMENT;
+        if !is_heading(node) && !announces {
             break;
         }
         gone += letters(text);
