@@ -116,7 +116,7 @@ impl Pace {
         }
         if self.batching > self.wait {
             return Some(
-                "most of it goes into the batcher, on the training's own thread: make batches of columns                  (`FromColumns`), and have the stream's threads do the rest in a transform",
+                "most of it goes into the batcher, on the training's own thread: make batches of columns (`FromColumns`), and have the stream's threads do the rest in a transform",
             );
         }
         let Timings { read, clean, draw, gather, transform, wait_blocks, wait_feedback, .. } = self.stream;
