@@ -3,9 +3,15 @@
 //! burn calls `to_device` on the loader it is given and iterates what comes back, so everything that moves sits in the
 //! [`Run`], which all loaders made from one another share. One `iter()` is one virtual epoch.
 
-use std::{any::type_name, fmt, marker::PhantomData, sync::Arc};
+use std::{
+    any::type_name,
+    fmt,
+    marker::PhantomData,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
-use arable_loader::{Batch, Stream};
+use arable_loader::{Batch, Stream, stream::Evaluation};
 use arrow::array::RecordBatch;
 use burn::{
     data::{
@@ -358,5 +364,160 @@ impl<B> Iterator for PlainIter<'_, B> {
 impl<B> DataLoaderIterator<Curated<B>> for PlainIter<'_, B> {
     fn progress(&self) -> Progress {
         self.0.progress()
+    }
+}
+
+/// One part of a recipe's data as burn's loader of plain batches, for validation.
+///
+/// Each `iter()` is one pass: the rows of the part in plan order, once each, with the recipe's batch size, read from where
+/// they lie and never all in memory. Weights, shares and the policy are the training's affair. Rows are checked against the
+/// schema only, unless the recipe says `clean = true` under `[split]`. Where the model's validation takes [`Curated`]
+/// batches too, [`PlainDataLoader`] makes it a loader of those.
+///
+/// How many rows a pass has is an estimate (that of [`Stream::length`]) until one has come to its end.
+///
+/// # Errors
+///
+/// An iterator yields its error once and then ends, which ends a burn training with that error.
+pub struct EvaluationDataLoader<O> {
+    evaluation: Evaluation,
+    batcher: Arc<dyn ArrowBatcher<O>>,
+    device: Device,
+    /// Which rows of a pass are given.
+    rows: Range<usize>,
+    expected: usize,
+    counted: Arc<OnceLock<usize>>,
+}
+
+impl<O: 'static> EvaluationDataLoader<O> {
+    /// The part's rows as items `I`, read by field name through serde, in batches made by burn's `batcher`.
+    pub fn new<I, B>(evaluation: Evaluation, batcher: B) -> Self
+    where
+        I: DeserializeOwned + 'static,
+        B: Batcher<I, O> + 'static,
+    {
+        Self::from_arrow(evaluation, Rows { batcher, item: PhantomData })
+    }
+
+    /// The part's columns in batches made by `batcher`, without a detour over rows.
+    pub fn from_arrow(evaluation: Evaluation, batcher: impl ArrowBatcher<O> + 'static) -> Self {
+        // What keeps a pass from being opened is said by the first one.
+        let expected = evaluation.pass().map_or(0, |pass| pass.length().rows);
+        let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+        let (batcher, counted) = (Arc::new(batcher), Arc::default());
+        Self { evaluation, batcher, device: Device::default(), rows: 0..usize::MAX, expected, counted }
+    }
+
+    /// The part's columns in batches that know how they are made of them.
+    pub fn of_columns(evaluation: Evaluation) -> Self
+    where
+        O: FromColumns,
+    {
+        Self::from_arrow(evaluation, ColumnsBatcher::new())
+    }
+
+    /// The loader as burn's trainings take it.
+    #[must_use]
+    pub fn into_arc(self) -> Arc<dyn DataLoader<O>> {
+        Arc::new(self)
+    }
+}
+
+impl<O> Clone for EvaluationDataLoader<O> {
+    fn clone(&self) -> Self {
+        Self {
+            evaluation: self.evaluation.clone(),
+            batcher: Arc::clone(&self.batcher),
+            device: self.device.clone(),
+            rows: self.rows.clone(),
+            expected: self.expected,
+            counted: Arc::clone(&self.counted),
+        }
+    }
+}
+
+impl<O> fmt::Debug for EvaluationDataLoader<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EvaluationDataLoader")
+            .field("evaluation", &self.evaluation)
+            .field("device", &self.device)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<O: 'static> DataLoader<O> for EvaluationDataLoader<O> {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<O> + 'a> {
+        let pass = self.evaluation.pass().map(Some).map_err(Error::Stream);
+        Box::new(Pass { loader: self, pass, at: 0, done: 0 })
+    }
+
+    fn num_items(&self) -> usize {
+        let all = self.counted.get().copied().unwrap_or(self.expected);
+        self.rows.end.min(all).saturating_sub(self.rows.start)
+    }
+
+    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<O>> {
+        Arc::new(Self { device: device.clone(), ..self.clone() })
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<O>> {
+        let Range { start: from, end: to } = self.rows;
+        // The last part has the rows beyond an estimate too.
+        let end = if end >= self.num_items() { to } else { from.saturating_add(end).min(to) };
+        Arc::new(Self { rows: from.saturating_add(start).min(end)..end, ..self.clone() })
+    }
+}
+
+/// What is left of one pass.
+struct Pass<'a, O> {
+    loader: &'a EvaluationDataLoader<O>,
+    /// `None` once it is over.
+    pass: Result<Option<Stream>, Error>,
+    /// Rows that the stream has given, and those of them that were asked for.
+    at: usize,
+    done: usize,
+}
+
+impl<O> Pass<'_, O> {
+    fn try_next(&mut self) -> Result<Option<O>, Error> {
+        let mut pass = std::mem::replace(&mut self.pass, Ok(None))?;
+        while let Some(stream) = &mut pass {
+            let Some(batch) = stream.next().transpose().map_err(Error::Stream)? else {
+                // Another pass counted the same.
+                self.loader.counted.get_or_init(|| self.at);
+                return Ok(None);
+            };
+            let from = self.at;
+            self.at += batch.data.num_rows();
+            let within = |row: usize| row.clamp(from, self.at) - from;
+            let (start, end) = (within(self.loader.rows.start), within(self.loader.rows.end));
+            if start < end {
+                self.done += end - start;
+                let data = batch.data.slice(start, end - start);
+                let fault = |source| Error::Batcher { batch: batch.number, source };
+                let made = self.loader.batcher.batch(&data, &self.loader.device).map_err(fault)?;
+                self.pass = Ok(pass);
+                return Ok(Some(made));
+            }
+            if from >= self.loader.rows.end {
+                break;
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl<O> Iterator for Pass<'_, O> {
+    type Item = Result<O, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.try_next().map_err(DatasetError::new).transpose()
+    }
+}
+
+impl<O: 'static> DataLoaderIterator<O> for Pass<'_, O> {
+    fn progress(&self) -> Progress {
+        Progress::new(self.done, self.loader.num_items().max(self.done), Some("items".to_owned()))
     }
 }

@@ -59,6 +59,7 @@ impl Feedback {
         // draws depend on them the stream waits for reports that are `feedback_lag` batches late.
         let (sender, receiver) = channel::unbounded();
         let thread = std::thread::Builder::new().name("arable-feedback".into()).spawn(move || {
+            let mut diverged = 0;
             while let Ok(first) = receiver.recv() {
                 let (mut batches, mut drained) = (Vec::new(), Vec::new());
                 for message in std::iter::once(first).chain(receiver.try_iter()).take(TOGETHER) {
@@ -67,7 +68,7 @@ impl Feedback {
                         Message::Drain(done) => drained.push(done),
                     }
                 }
-                report(batches);
+                report(batches, &mut diverged);
                 drop(drained);
             }
         });
@@ -120,7 +121,7 @@ impl Feedback {
             None => Some(Message::Settled(settled)),
         };
         if let Some(Message::Settled(settled)) = unsent {
-            report(settled);
+            report(settled, &mut 0);
         }
     }
 
@@ -163,14 +164,26 @@ impl Drop for Feedback {
 pub(crate) type Tensors = (Tensor<1>, Option<Classes>);
 
 /// Reads the batches' tensors and reports, in their order; whatever fails drops the receipt, which the loader takes for
-/// "no signal".
-fn report(batches: Vec<Settled>) {
+/// "no signal". `diverged` counts the batches so far of which no loss was a finite number.
+fn report(batches: Vec<Settled>, diverged: &mut u64) {
     let parts = batches.into_iter().map(|Settled { receipt, losses, classes }| (receipt, (losses, classes)));
     let (receipts, tensors): (Vec<_>, Vec<_>) = parts.unzip();
     for (receipt, signals) in receipts.into_iter().zip(read_all(&tensors)) {
         let batch = receipt.batch();
         match signals {
             Ok(signals) => {
+                if has_diverged(&signals) {
+                    *diverged += 1;
+                    // A model of NaN stays one: a word at the first batch, and then ever more seldom.
+                    if diverged.is_power_of_two() {
+                        tracing::warn!(
+                            batch,
+                            batches = *diverged,
+                            "no loss of this batch is a finite number: the model has most likely diverged; lower the \
+                             learning rate, clip gradients, or look at the batch's rows. Such losses weigh nothing"
+                        );
+                    }
+                }
                 if let Err(error) = receipt.report(&signals) {
                     no_signal(batch, &error);
                 }
@@ -202,6 +215,11 @@ fn read_all(tensors: &[Tensors]) -> Vec<Result<Vec<Signal>, BoxError>> {
 fn read_safely(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
     catch_unwind(AssertUnwindSafe(|| read(tensors)))
         .unwrap_or_else(|_| Err("the device panicked while the losses were read".into()))
+}
+
+/// Whether there are losses, and none is a finite number.
+fn has_diverged(signals: &[Signal]) -> bool {
+    !signals.is_empty() && signals.iter().all(|signal| !signal.loss.is_finite())
 }
 
 pub(crate) fn no_signal(batch: u64, error: &dyn std::fmt::Display) {
@@ -244,4 +262,17 @@ const fn class([logit_margin, probability_margin, probability]: [f32; 3]) -> Cla
 
 pub(crate) fn floats(data: TensorData) -> Result<Vec<f32>, BoxError> {
     Ok(data.try_cast_as::<f32>()?.try_into_vec::<f32>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_has_diverged_where_no_loss_is_a_number() {
+        let signals = |losses: &[f32]| losses.iter().map(|&loss| Signal { loss, class: None }).collect::<Vec<_>>();
+        assert!(has_diverged(&signals(&[f32::NAN, f32::INFINITY])));
+        assert!(!has_diverged(&signals(&[f32::NAN, 0.5])));
+        assert!(!has_diverged(&[]));
+    }
 }

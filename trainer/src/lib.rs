@@ -126,7 +126,7 @@ mod signals;
 pub use batcher::{ArrowBatcher, ColumnsBatcher, FromColumns};
 pub use checkpoints::Checkpoints;
 pub use curated::{Curated, WeightNorm};
-pub use data_loader::{CuratedDataLoader, PlainDataLoader};
+pub use data_loader::{CuratedDataLoader, EvaluationDataLoader, PlainDataLoader};
 pub use dataset_source::{DatasetOptions, DatasetSource};
 pub use error::{BoxError, Error, Result};
 pub use metrics::StreamMetric;

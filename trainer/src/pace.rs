@@ -111,7 +111,8 @@ impl Pace {
     pub fn advice(&self) -> Option<&'static str> {
         /// Waiting for less than this is within what one batch's making costs.
         const NOTICEABLE: f64 = 0.05;
-        if self.waiting() < NOTICEABLE {
+        // A training that failed at its first batch has waited and done nothing else.
+        if self.waiting() < NOTICEABLE || self.step.is_zero() {
             return None;
         }
         if self.batching > self.wait {
@@ -147,6 +148,9 @@ impl Pace {
 impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { batches, wait, batching, step, .. } = self;
+        if step.is_zero() {
+            return f.write_str("no step was finished, so nothing can be said of the training's pace");
+        }
         let each = |time: &Duration| numbers::duration(*time / u32::try_from(*batches).unwrap_or(u32::MAX).max(1));
         write!(
             f,
@@ -194,5 +198,7 @@ mod tests {
         let idle = pace(Duration::from_millis(10), timings);
         assert!(idle.advice().is_none() && idle.to_string().ends_with("compute is the bottleneck"));
         assert_eq!(Pace { step: Duration::ZERO, ..pace(Duration::ZERO, timings) }.waiting(), 0.0);
+        let failed = Pace { step: Duration::ZERO, ..pace(second, timings) };
+        assert!(failed.advice().is_none() && failed.to_string().starts_with("no step was finished"));
     }
 }

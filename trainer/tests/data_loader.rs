@@ -15,9 +15,12 @@ use std::{
 use arable_loader::{
     Position,
     arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch},
+    recipe::Part,
     sample::block_order,
 };
-use arable_trainer::{BoxError, Curated, CuratedDataLoader, Error, PlainDataLoader, Signals, columns};
+use arable_trainer::{
+    BoxError, Curated, CuratedDataLoader, Error, EvaluationDataLoader, PlainDataLoader, Signals, columns,
+};
 use burn::{
     data::{
         dataloader::{DataLoader, DataLoaderBuilder, DataLoaderIterator, batcher::Batcher},
@@ -402,4 +405,55 @@ fn any_loader_of_burn_serves_as_a_plain_one() {
         assert!(iterator.progress().is_completed());
     }
     assert_eq!(loader.slice(1, 3).num_items(), 2);
+}
+
+/// A loader for validation over all rows of a stream of `source`, in batches of 4.
+fn evaluation(source: Memory) -> EvaluationDataLoader<Vec<f32>> {
+    EvaluationDataLoader::from_arrow(source.stream(4, 3).evaluation(Part::Train).unwrap(), xs)
+}
+
+#[test]
+fn an_evaluation_gives_the_rows_of_its_part_in_order_at_each_pass() {
+    let loader = evaluation(Memory::in_blocks(data(10), 3));
+    assert_eq!(loader.num_items(), 10);
+    for _ in 0..2 {
+        let batches: Vec<Vec<f32>> = loader.iter().map(Result::unwrap).collect();
+        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
+        assert_eq!(batches.concat(), (0..10).map(|x| x as f32).collect::<Vec<_>>());
+    }
+    let progress = |iterator: &dyn DataLoaderIterator<Vec<f32>>| {
+        let progress = iterator.progress();
+        (progress.items_processed, progress.items_total)
+    };
+    let mut iterator = loader.iter();
+    assert_eq!(progress(&*iterator), (0, 10));
+    iterator.next().unwrap().unwrap();
+    assert_eq!(progress(&*iterator), (4, 10));
+    assert_eq!(iterator.by_ref().count(), 2);
+    assert!(iterator.next().is_none());
+    assert_eq!(progress(&*iterator), (10, 10));
+}
+
+#[test]
+fn slices_of_an_evaluation_are_its_rows_once_each() {
+    let loader = evaluation(Memory::in_blocks(data(10), 3));
+    let rows = |loader: &dyn DataLoader<Vec<f32>>| {
+        loader.iter().flat_map(Result::unwrap).map(|x| x as usize).collect::<Vec<usize>>()
+    };
+    for cuts in [[0, 5, 10], [0, 1, 10], [0, 4, 10], [0, 0, 10]] {
+        let parts: Vec<_> = cuts.windows(2).map(|cut| loader.slice(cut[0], cut[1])).collect();
+        assert_eq!(parts.iter().map(|part| part.num_items()).sum::<usize>(), 10);
+        assert_eq!(parts.iter().flat_map(|part| rows(&**part)).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+    }
+    assert_eq!(rows(&*loader.slice(2, 9).slice(1, 3)), [3, 4]);
+    assert_eq!(rows(&*loader.slice(7, 99)), [7, 8, 9]);
+}
+
+#[test]
+fn an_evaluation_that_cannot_be_read_ends_with_its_error() {
+    let loader = evaluation(Memory::in_blocks(data(8), 4).broken_at(1));
+    let mut iterator = loader.iter();
+    let error = iterator.find_map(Result::err).unwrap();
+    assert!(matches!(error.source().and_then(|error| error.downcast_ref()), Some(Error::Stream(_))), "{error:?}");
+    assert!(iterator.next().is_none());
 }
