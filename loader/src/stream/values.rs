@@ -55,7 +55,7 @@ impl Stream {
         writer.finish()
     }
 
-    /// How suspicious each row's label is, worst the highest: [`suspicions`](crate::value::suspicions) of the trajectories,
+    /// How suspicious each row's label is, worst the highest: [`suspicions`] of the trajectories,
     /// with every report that has come in so far, and of the classes that the label column gives, which takes one more
     /// pass over the blocks that were seen. Rows in position order; rows never presented, or that cannot be read, have none.
     ///
