@@ -179,29 +179,56 @@ fn time(work: impl FnOnce()) -> Duration {
     now(start).saturating_sub(before)
 }
 
-#[test]
-fn repeats_of_anything_take_time_in_proportion() {
+/// How long `op` takes over `of` so many bytes and eight times as many, if that is more than in proportion.
+fn slow(op: &str, of: impl Fn(usize) -> RecordBatch) -> Option<[Duration; 2]> {
     const SMALL: usize = 24 << 10;
     const TIMES: u32 = 8;
     let large_floor = Duration::from_millis(100);
-    let mut slow = Vec::new();
+    let (small, large) = (of(SMALL), of(SMALL * TIMES as usize));
+    let cost = |data: &RecordBatch| time(|| _ = judged(op, data));
+    // A neighbour on the machine may disturb one try, and not three.
+    let grows = || {
+        let large = cost(&large);
+        large > large_floor && large > cost(&small) * TIMES * 3
+    };
+    (0..3).all(|_| grows()).then(|| [cost(&small), cost(&large)])
+}
+
+#[test]
+fn repeats_of_anything_take_time_in_proportion() {
+    let mut found = Vec::new();
     for op in TEXT {
         for piece in PIECES {
             let of =
                 |bytes: usize| texts_of(Arc::new(StringArray::from_iter_values([piece.repeat(bytes / piece.len())])));
-            let (small, large) = (of(SMALL), of(SMALL * TIMES as usize));
-            let cost = |data: &RecordBatch| time(|| _ = judged(op, data));
-            // A neighbour on the machine may disturb one try, and not three.
-            let grows = || {
-                let large = cost(&large);
-                large > large_floor && large > cost(&small) * TIMES * 3
-            };
-            if (0..3).all(|_| grows()) {
-                slow.push(format!("{op} over {piece:?}: {:?}, then {:?}", cost(&small), cost(&large)));
-            }
+            found.extend(slow(op, of).map(|times| format!("{op} over {piece:?}: {times:?}")));
         }
     }
-    assert!(slow.is_empty(), "more than linear:\n{}", slow.join("\n"));
+    assert!(found.is_empty(), "more than linear:\n{}", found.join("\n"));
+}
+
+#[test]
+fn what_pages_state_to_machines_takes_time_in_proportion() {
+    let nested = |bytes: usize| {
+        let body = "<div>".repeat(bytes / 5);
+        format!("<body><script type='application/ld+json'>{{\"articleBody\":\"{body}\"}}</script><p>x")
+    };
+    let described = |bytes: usize| {
+        let parts = bytes / 200;
+        let descriptions: String = (0..parts)
+            .map(|part| format!("<meta name=description content='description {part:05} of what nobody ever wrote'>"))
+            .collect();
+        let paragraphs: String = (0..parts)
+            .map(|part| format!("<p>paragraph {part:05} of what somebody did write, at length</p>"))
+            .collect();
+        format!("<head>{descriptions}</head><body>{paragraphs}")
+    };
+    let shapes: [(&str, &dyn Fn(usize) -> String); 2] = [("nested", &nested), ("described", &described)];
+    for (name, page) in shapes {
+        let of = |bytes: usize| texts_of(Arc::new(StringArray::from_iter_values([page(bytes)])));
+        let times = slow("op = 'html'", of);
+        assert!(times.is_none(), "{name}: {times:?}");
+    }
 }
 
 #[test]

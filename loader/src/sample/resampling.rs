@@ -55,10 +55,14 @@ pub fn draw(
     let mut draw: Draw = if targets.iter().all(|target| *target == Target::PLAIN) {
         positions.iter().map(|&position| Drawn { position, weight: 1.0 }).collect()
     } else {
+        let mut weights = Vec::with_capacity(targets.len());
+        for (&position, target) in positions.iter().zip(targets) {
+            let fault = |what| Error::Policy { policy: policy.to_owned(), position, what };
+            weights.push(weight(target).map_err(fault)?);
+        }
         let counts = counts(targets, &mut Randomness::new(seed, epoch, window, Purpose::Resampling));
         let mut draw = Draw::with_capacity(counts.iter().map(|count| *count as usize).sum());
-        for ((&position, target), count) in positions.iter().zip(targets).zip(counts) {
-            let weight = weight(target).map_err(|what| Error::Policy { policy: policy.to_owned(), position, what })?;
+        for ((&position, weight), count) in positions.iter().zip(weights).zip(counts) {
             draw.extend(std::iter::repeat_n(Drawn { position, weight }, count as usize));
         }
         draw

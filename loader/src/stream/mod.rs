@@ -444,6 +444,7 @@ impl Iterator for Stream {
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Err(fault) = self.start() {
+            self.over = true;
             return Some(Err(fault));
         }
         loop {

@@ -53,6 +53,9 @@ struct Queue {
     messages: VecDeque<Vec<Result<Item>>>,
     /// Whether there is nothing more to be made, and if so, whether the sequencer failed.
     end: Option<bool>,
+    /// Whether the user found nothing and waits for the assembler: it is his turn, then, since a lock alone may as well go
+    /// back to whoever has just let go of it.
+    wanted: bool,
     /// Whether the user has gone.
     closed: bool,
 }
@@ -79,7 +82,12 @@ impl Sequencer {
         let items = self.desk.take().unwrap_or_else(|| {
             let mut assembler = lock(&self.desk.assembler);
             // The other thread may have made some before it let go.
-            self.desk.take().unwrap_or_else(|| self.desk.make(&mut assembler))
+            self.desk.take().unwrap_or_else(|| {
+                let (items, end) = self.desk.make(&mut assembler);
+                let mut queue = lock(&self.desk.queue);
+                (queue.end, queue.wanted) = (end, false);
+                items
+            })
         });
         if busy >= WORTH_WAKING {
             self.desk.room.notify_one();
@@ -116,7 +124,8 @@ impl Desk {
     fn run_ahead(&self) {
         loop {
             let waiting = |queue: &mut Queue| {
-                !queue.closed && queue.end.is_none() && queue.messages.len() >= self.capacity.max(1)
+                let full = queue.messages.len() >= self.capacity.max(1);
+                !queue.closed && queue.end.is_none() && (full || queue.wanted)
             };
             let queue = Meters::time(&self.meters.wait_consumer, || {
                 self.room.wait_while(lock(&self.queue), waiting).unwrap_or_else(PoisonError::into_inner)
@@ -126,24 +135,30 @@ impl Desk {
             }
             drop(queue);
             let mut assembler = lock(&self.assembler);
-            let items = self.make(&mut assembler);
+            let (items, end) = self.make(&mut assembler);
+            // At once: who sees the end must not miss what came before it.
+            let mut queue = lock(&self.queue);
+            queue.end = end;
             if !items.is_empty() {
-                lock(&self.queue).messages.push_back(items);
+                queue.messages.push_back(items);
             }
         }
     }
 
-    /// What was made ahead, or nothing at all once there is no more; `None` where more is to be made.
+    /// What was made ahead, or nothing at all once there is no more; `None` where more is to be made, and wanted.
     fn take(&self) -> Option<Vec<Result<Item>>> {
         let mut queue = lock(&self.queue);
         let items = queue.messages.pop_front();
-        items.or_else(|| queue.end.map(|_| Vec::new()))
+        let items = items.or_else(|| queue.end.map(|_| Vec::new()));
+        queue.wanted = items.is_none();
+        items
     }
 
-    /// Makes the next batches: one, and what can be had after it without waiting.
-    fn make(&self, assembler: &mut Assembler) -> Vec<Result<Item>> {
-        if lock(&self.queue).end.is_some() {
-            return Vec::new();
+    /// Makes the next batches: one, and what can be had after it without waiting. With them, [`Queue::end`] after that.
+    fn make(&self, assembler: &mut Assembler) -> (Vec<Result<Item>>, Option<bool>) {
+        let end = lock(&self.queue).end;
+        if end.is_some() {
+            return (Vec::new(), end);
         }
         let mut items = Vec::with_capacity(self.together);
         // Nothing is held back while the sequencer waits, be it for a report on one of them.
@@ -163,7 +178,6 @@ impl Desk {
                 break None;
             }
         };
-        lock(&self.queue).end = end;
-        items
+        (items, end)
     }
 }

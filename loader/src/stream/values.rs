@@ -76,7 +76,7 @@ impl Stream {
         let read = |_: u32, decoded: crate::source::Decoded| Ok(classes::of(decoded.data.column(label)));
         let source = self.shared.work.source.as_ref();
         sweep(source, blocks.into_iter(), pass.threads, pass.budget, read, |block, found| match found {
-            Err(_) if pass.on_bad_block == OnBad::Quarantine => Ok(()),
+            Err(Error::Data { .. } | Error::Io { .. }) if pass.on_bad_block == OnBad::Quarantine => Ok(()),
             found => classes.set(block, found?),
         })?;
         Ok(suspicions(&table, &classes))

@@ -93,6 +93,22 @@ fn the_pace_of_the_user_changes_nothing() {
     }
 }
 
+/// Whoever of the two threads comes to the end, the user misses nothing that came before it.
+#[test]
+fn the_last_batches_are_handed_over_however_the_user_is_busy() {
+    let data = Data::new(Format::Parquet, 1, 90, 30);
+    let recipe = || recipe(&data, UNIFORM).prefetch(1);
+    let expected = walk(recipe().open().unwrap());
+    for run in 0..150_u64 {
+        let mut lines = Vec::new();
+        for (batch, number) in recipe().open().unwrap().zip(0..) {
+            lines.push(walk_batch(&batch.unwrap()));
+            std::thread::sleep(Duration::from_micros((run * 37 + number * 91) % 500));
+        }
+        assert!(lines == expected, "run {run}: {} batches of {}", lines.len(), expected.len());
+    }
+}
+
 /// Whether a policy changed a weight.
 fn acts(lines: &[Line]) -> bool {
     lines.iter().flat_map(|line| &line.weights).any(|&weight| weight != 1.0_f32.to_bits())

@@ -1,7 +1,7 @@
 //! What a page says of its text to machines: a description, which is often the text's first paragraph, and the text
 //! itself.
 
-use super::weights::letters;
+use super::{long_texts::broken_up, nesting, weights::letters};
 use dom_query::{Document, NodeId, NodeRef};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -19,6 +19,12 @@ const TIMES: usize = 2;
 
 /// … and has so many characters.
 const LEAST: usize = 100;
+
+/// So many descriptions are looked at: a page has one, in up to three forms.
+const MOST_DESCRIPTIONS: usize = 8;
+
+/// No article's text that a page states is nested deeper: elements in it are open within those of no page.
+const DEEPEST: usize = 64;
 
 /// Elements that begin a line of their own.
 const BLOCKS: [&str; 34] = [
@@ -109,7 +115,8 @@ pub(super) fn start(text: &str) -> String {
 fn lede(document: &Document) -> Option<String> {
     let named = document.select(DESCRIPTIONS);
     let contents = named.nodes().iter().filter_map(|node| node.attr("content")).map(|content| plain(&content));
-    let descriptions: Vec<String> = contents.filter(|text| text.chars().count() >= EQUAL).collect();
+    let long = contents.filter(|text| text.chars().count() >= EQUAL).take(MOST_DESCRIPTIONS);
+    let descriptions: Vec<(String, String)> = long.map(|text| (start(&text), text)).collect();
     if descriptions.is_empty() {
         return None;
     }
@@ -137,7 +144,7 @@ fn lede(document: &Document) -> Option<String> {
     let mut texts = texts.filter(|text| text.len() <= LONGEST).map(|text| plain(&text));
     texts.find(|text| {
         let begins = start(text);
-        let says = |description: &String| description.starts_with(&begins) || text.starts_with(&start(description));
+        let says = |(start, whole): &(String, String)| whole.starts_with(&begins) || text.starts_with(start);
         begins.chars().count() == EQUAL && descriptions.iter().any(says)
     })
 }
@@ -155,7 +162,10 @@ fn text(document: &Document) -> Option<String> {
     }
     // Some have tags in it, some have escaped them.
     let text = if longest.contains(['<', '&']) {
-        Document::fragment(longest).formatted_text().trim().to_owned()
+        if nesting::depth(&longest, DEEPEST) > DEEPEST {
+            return None;
+        }
+        Document::fragment(broken_up(&longest).as_ref()).formatted_text().trim().to_owned()
     } else {
         longest.trim().to_owned()
     };

@@ -287,7 +287,10 @@ fn medcouple(values: &[f64]) -> f64 {
         }
     }
     kernel.sort_unstable_by(f64::total_cmp);
-    kernel.get(kernel.len() / 2).copied().filter(|skew| skew.is_finite()).unwrap_or(0.0)
+    let middle =
+        [kernel.len().saturating_sub(1) / 2, kernel.len() / 2].map(|at| kernel.get(at).copied().unwrap_or(0.0));
+    let skew = f64::midpoint(middle[0], middle[1]);
+    if skew.is_finite() { skew } else { 0.0 }
 }
 
 #[cfg(test)]
