@@ -3,8 +3,8 @@
 //!
 //! What is counted: the blocks of the open window, decoded; the blocks on their way, decoded, and what reading them
 //! takes besides; batches that are made and not yet taken; values, indexes and what it takes to wind these back; the
-//! plan. Not counted is what a process
-//! takes before it reads anything and what its allocator cannot give back, which `docs/formats.md` states as measured.
+//! plan. Not counted is what a process takes before it reads anything and what its allocator cannot give back, which
+//! `docs/formats.md` states as measured.
 
 use super::picking::Known;
 use crate::{

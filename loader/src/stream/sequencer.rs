@@ -135,6 +135,10 @@ impl Desk {
             }
             drop(queue);
             let mut assembler = lock(&self.assembler);
+            // The user may have come to the end meanwhile.
+            if lock(&self.queue).end.is_some() {
+                return;
+            }
             let (items, end) = self.make(&mut assembler);
             // At once: who sees the end must not miss what came before it.
             let mut queue = lock(&self.queue);
@@ -156,10 +160,6 @@ impl Desk {
 
     /// Makes the next batches: one, and what can be had after it without waiting. With them, [`Queue::end`] after that.
     fn make(&self, assembler: &mut Assembler) -> (Vec<Result<Item>>, Option<bool>) {
-        let end = lock(&self.queue).end;
-        if end.is_some() {
-            return (Vec::new(), end);
-        }
         let mut items = Vec::with_capacity(self.together);
         // Nothing is held back while the sequencer waits, be it for a report on one of them.
         let end = loop {

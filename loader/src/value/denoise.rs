@@ -24,8 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// losses are not yet noise: the model must contradict at least half of the noisy rows, or it has merely learnt some better
 /// than others; and they must not be whole classes, which a model that has seen little learns one after the other
 /// (Cramér's V between component and class, corrected for its bias, is below one half). A `gate` of 0 asks for neither.
-/// Where one class
-/// is taken for one other so often that the losses of right and wrong labels run into each other, D stays low; so the
+/// Where one class is taken for one other so often that the losses of right and wrong labels run into each other, D stays low; so the
 /// gate also opens if the model contradicts at least `contradicted` of the rows (their mean probability margin is
 /// negative) and does so systematically: in those rows, what the classes besides label and rival get, each on average, is
 /// below a fifth of what the label gets. Shut, every target is [`Target::PLAIN`].
