@@ -14,20 +14,7 @@ pub(crate) fn run(mnist: &Path, pairs: u32, steps: u64) -> Result<()> {
     let rows = Rows::images(&mnist.join("train.parquet"), 32 * steps as usize)?;
     let folder = tempfile::tempdir()?;
     rows.write(folder.path())?;
-    let plan = |observe, seed| Plan {
-        hidden: vec![512; 4],
-        epochs: 1,
-        batch: 32,
-        rate: 1e-3,
-        decay: false,
-        weight_decay: 0.01,
-        policy: "uniform".into(),
-        options: Vec::new(),
-        references: None,
-        observe,
-        most_steps: steps,
-        seed,
-    };
+    let plan = |observe, seed| Plan { observe, most_steps: steps, ..Plan::uniform(&[512; 4], 1, 32, seed) };
     for pair in 0..pairs {
         // Who goes first changes from pair to pair.
         let order = [pair % 2 == 0, pair % 2 != 0];

@@ -86,20 +86,7 @@ pub(crate) fn run(mnist: &Path, noise: Noise, seed: u64, trainings: &str) -> Res
 }
 
 fn plan(seed: u64) -> Plan {
-    Plan {
-        hidden: vec![512; 3],
-        epochs: 2,
-        batch: 32,
-        rate: 1e-3,
-        decay: false,
-        weight_decay: 0.01,
-        policy: "uniform".into(),
-        options: Vec::new(),
-        references: None,
-        observe: true,
-        most_steps: STEPS,
-        seed,
-    }
+    Plan { most_steps: STEPS, ..Plan::uniform(&[512; 3], 2, 32, seed) }
 }
 
 /// What a model of the same shape that was trained on `holdout` says of `rows`, and the computation that it took, the

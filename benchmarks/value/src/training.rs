@@ -101,6 +101,24 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Hidden layers of these widths, AdamW at a steady 1e-3, `uniform`, which observes.
+    pub(crate) fn uniform(hidden: &[usize], epochs: u32, batch: u32, seed: u64) -> Self {
+        Self {
+            hidden: hidden.to_vec(),
+            epochs,
+            batch,
+            rate: 1e-3,
+            decay: false,
+            weight_decay: 0.01,
+            policy: "uniform".into(),
+            options: Vec::new(),
+            references: None,
+            observe: true,
+            most_steps: u64::MAX,
+            seed,
+        }
+    }
+
     fn rate(&self, step: u64) -> f64 {
         let done = if self.decay { step as f64 / self.most_steps as f64 } else { 0.0 };
         self.rate * 0.5 * (1.0 + (PI * done).cos())

@@ -18,20 +18,7 @@ const FOLDS: usize = 5;
 const FOLD_EPOCHS: u32 = 10;
 
 fn plan(epochs: u32, seed: u64) -> Plan {
-    Plan {
-        hidden: vec![128, 128],
-        epochs,
-        batch: 64,
-        rate: 1e-3,
-        decay: false,
-        weight_decay: 0.0,
-        policy: "uniform".into(),
-        options: Vec::new(),
-        references: None,
-        observe: true,
-        most_steps: u64::MAX,
-        seed,
-    }
+    Plan { weight_decay: 0.0, ..Plan::uniform(&[128, 128], epochs, 64, seed) }
 }
 
 /// At most 5,000 rows of `data` with planted noise.

@@ -329,3 +329,11 @@ pub enum OnBad {
     /// Count the rows as quarantined and go on without them.
     Quarantine,
 }
+
+impl OnBad {
+    /// Whether a block is set aside for `fault`: one of its bytes or of the way to them. Whatever else fails is no matter
+    /// of the data, and stops.
+    pub(crate) const fn sets_aside(self, fault: &Error) -> bool {
+        matches!((self, fault), (Self::Quarantine, Error::Data { .. } | Error::Io { .. }))
+    }
+}

@@ -261,7 +261,7 @@ impl Writer<'_> {
         let shard = planned.map_or(0, |planned| planned.shard);
         let found = match outcome {
             Ok(found) => found,
-            Err(fault @ (Error::Data { .. } | Error::Io { .. })) if self.on_bad_block == OnBad::Quarantine => {
+            Err(fault) if self.on_bad_block.sets_aside(&fault) => {
                 let rows = planned.map_or(0, |planned| planned.rows);
                 for row in 0..rows {
                     self.lines.quarantined(shard_name, block, row, "unreadable block")?;

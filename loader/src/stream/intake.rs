@@ -297,9 +297,7 @@ impl Intake {
                 Ok(Some(OpenBlock { block, data, kept, kept_only: false }))
             }
             (Ok(_), _) => Err(Error::State(format!("block {block} was read for another pass than it was asked for"))),
-            (Err(fault @ (Error::Data { .. } | Error::Io { .. })), visit)
-                if self.shared.settings.on_bad_block == OnBad::Quarantine =>
-            {
+            (Err(fault), visit) if self.shared.settings.on_bad_block.sets_aside(&fault) => {
                 tracing::warn!("quarantined: {fault}");
                 match visit {
                     Some(_) => {

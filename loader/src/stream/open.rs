@@ -21,9 +21,8 @@ use super::{
     workers::{BeforeRead, Work},
 };
 use crate::{
-    Error, Plan, Recipe, Report, Result,
+    Error, Recipe, Report, Result,
     clean::{Action, Cleaner, Operator, OperatorSpec},
-    ledger::{MixedDomain, Record},
     recipe::Part,
     source::Source,
     value::{Policy, References, Table, inbox::Inbox, policy},
@@ -362,7 +361,7 @@ impl StreamBuilder {
                 )));
             }
             Some(folder) => Some(match &begun.opening {
-                None => Recorder::begin(folder, &opened(&recipe, &begun, plan, &sharing))?,
+                None => Recorder::begin(folder, &record::opened(&recipe, &begun, plan, &sharing))?,
                 Some(opening) => {
                     let head = opening.head.ok_or_else(|| {
                         Error::recipe(
@@ -472,25 +471,6 @@ pub(super) fn operators(recipe: &Recipe) -> Vec<OperatorSpec> {
 fn as_evaluation(recipe: Recipe) -> Recipe {
     let clean = if recipe.split.clean { recipe.clean } else { Vec::new() };
     Recipe { clean, epochs: 1, policy: crate::recipe::Policy::default(), ..recipe }.drop_last(false)
-}
-
-fn opened(recipe: &Recipe, begun: &State, plan: &Plan, sharing: &Sharing) -> Record {
-    let domains = plan.domains.iter().zip(&sharing.parts);
-    let domains = domains.map(|(domain, &share)| MixedDomain {
-        name: domain.name.clone(),
-        first_block: domain.blocks.start,
-        share,
-    });
-    Record::Opened {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        plan: begun.plan,
-        recipe: begun.identity.hash,
-        seed: recipe.seed,
-        rows: plan.rows(),
-        blocks: plan.blocks.len() as u64,
-        window: begun.window,
-        domains: domains.collect(),
-    }
 }
 
 /// Brings back the reports that had come in when the state was taken; what was not reported by then counts as no signal.

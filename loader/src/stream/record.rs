@@ -1,9 +1,9 @@
 //! Where a run is written down: a folder with its ledger and its feedback log.
 
-use super::quarantine::SetAside;
+use super::{data::Sharing, quarantine::SetAside, state::State};
 use crate::{
-    Hash, Report, Result,
-    ledger::{FeedbackWriter, Ledger, Record},
+    Hash, Plan, Recipe, Report, Result,
+    ledger::{FeedbackWriter, Ledger, MixedDomain, Record},
 };
 use std::path::Path;
 
@@ -29,6 +29,26 @@ pub(super) enum Entry {
     SetAside(SetAside),
     /// These reports entered the values, in batch order.
     Feedback(Vec<Report>),
+}
+
+/// The first record of a run that begins at `begun`.
+pub(super) fn opened(recipe: &Recipe, begun: &State, plan: &Plan, sharing: &Sharing) -> Record {
+    let domains = plan.domains.iter().zip(&sharing.parts);
+    let domains = domains.map(|(domain, &share)| MixedDomain {
+        name: domain.name.clone(),
+        first_block: domain.blocks.start,
+        share,
+    });
+    Record::Opened {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        plan: begun.plan,
+        recipe: begun.identity.hash,
+        seed: recipe.seed,
+        rows: plan.rows(),
+        blocks: plan.blocks.len() as u64,
+        window: begun.window,
+        domains: domains.collect(),
+    }
 }
 
 impl Recorder {

@@ -1,7 +1,7 @@
 //! What operators learn before the first judgement: one pass over the data in plan order, where any of them needs it.
 
 use super::{split::Parting, sweep::sweep};
-use crate::{Error, Result, clean::Cleaner, recipe::OnBad, source::Source};
+use crate::{Result, clean::Cleaner, recipe::OnBad, source::Source};
 
 /// Fits `cleaner` to the data of `source`, if any of its operators asks for it and none has been fitted yet.
 ///
@@ -36,7 +36,7 @@ pub(super) fn fit(
         },
         |_, parts| match parts {
             Ok(parts) => parts.map_or(Ok(()), |parts| surveys.add(parts)),
-            Err(Error::Data { .. } | Error::Io { .. }) if on_bad_block == OnBad::Quarantine => Ok(()),
+            Err(fault) if on_bad_block.sets_aside(&fault) => Ok(()),
             Err(fault) => Err(fault),
         },
     )?;

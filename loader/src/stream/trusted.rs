@@ -7,7 +7,7 @@ use super::{Evaluation, Stream, chosen::text_option, split::Parting, sweep::swee
 use crate::{
     Error, Plan, Recipe, Result,
     clean::{Cleaner, content_keys},
-    recipe::{Dataset, OnBad, Part},
+    recipe::{Dataset, Part},
     source::{Decoded, Source},
     value::Policy,
 };
@@ -103,7 +103,7 @@ pub(super) fn check_apart(
     let (mut first, mut found) = (None, HashSet::new());
     sweep(source, blocks(plan), pass.threads, pass.budget, met, |block, met| {
         let met = match met {
-            Err(Error::Data { .. } | Error::Io { .. }) if pass.on_bad_block == OnBad::Quarantine => return Ok(()),
+            Err(fault) if pass.on_bad_block.sets_aside(&fault) => return Ok(()),
             met => met?,
         };
         first = first.take().or_else(|| met.first().map(|(row, _)| plan.place(block).row(*row)));

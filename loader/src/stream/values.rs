@@ -76,7 +76,7 @@ impl Stream {
         let read = |_: u32, decoded: crate::source::Decoded| Ok(classes::of(decoded.data.column(label)));
         let source = self.shared.work.source.as_ref();
         sweep(source, blocks.into_iter(), pass.threads, pass.budget, read, |block, found| match found {
-            Err(Error::Data { .. } | Error::Io { .. }) if pass.on_bad_block == OnBad::Quarantine => Ok(()),
+            Err(fault) if pass.on_bad_block.sets_aside(&fault) => Ok(()),
             found => classes.set(block, found?),
         })?;
         Ok(suspicions(&table, &classes))
@@ -142,7 +142,7 @@ fn contents(
     };
     sweep(source, blocks, pass.threads, pass.budget, work, |block, outcome| {
         let (keys, bad) = match outcome {
-            Err(_) if pass.on_bad_block == OnBad::Quarantine => return Ok(()),
+            Err(fault) if pass.on_bad_block.sets_aside(&fault) => return Ok(()),
             outcome => outcome?,
         };
         let rows = (0..).zip(keys).filter(|(row, _)| !bad.contains(row));
