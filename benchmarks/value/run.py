@@ -66,11 +66,11 @@ def observe(binary, mnist):
           f" ({100 * (ratios[0] - 1):+.2f} to {100 * (ratios[-1] - 1):+.2f}); parameters identical in {same}", flush=True)
 
 
-def trainings(binary, folder, rows, policies, noise, seeds, held="test"):
+def trainings(binary, folder, rows, policies, noise, seeds, passes=15):
     """Results by policy, each a list in the order of seeds."""
     found = {policy: [] for policy in policies.split(",")}
     for seed in seeds:
-        for result in lines(binary, "policies", folder, rows, policies, *noise, seed, held):
+        for result in lines(binary, "policies", folder, rows, policies, *noise, seed, "test", passes):
             found[result["policy"]].append(result)
     return found
 
@@ -91,8 +91,9 @@ def denoise(binary, mnist, seeds):
         summary(noise, trainings(binary, mnist, 30_000, "uniform,denoise", noise, seeds))
 
 
-def infobatch(binary, name, folder, rows, seeds):
-    found = trainings(binary, folder, rows, "uniform,infobatch", ("0", "symmetric"), seeds)
+def infobatch(binary, name, folder, rows, seeds, passes=15):
+    found = trainings(binary, folder, rows, "uniform,infobatch", ("0", "symmetric"), seeds, passes)
+    name = f"{name}, {passes} passes"
     heads("data", *COLUMNS[1:])
     summary((name,), found)
     pairs = list(zip(found["uniform"], found["infobatch"]))
@@ -191,6 +192,7 @@ def main():
         "infobatch": [
             (mnist, lambda: infobatch(binary, "MNIST", mnist, 30_000, range(1, options.pairs + 1))),
             (cifar, lambda: infobatch(binary, "CIFAR-10", cifar, 50_000, range(1, 6))),
+            (cifar, lambda: infobatch(binary, "CIFAR-10", cifar, 50_000, range(1, 6), 60)),
         ],
         "rho": [(mnist, lambda: rho(binary, mnist, seeds))],
     }

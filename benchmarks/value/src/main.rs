@@ -23,7 +23,7 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 const USAGE: &str = "value-benchmark observe MNIST PAIRS STEPS
 value-benchmark wrong-labels DATA.csv symmetric|pair SEED OUT.csv
 value-benchmark ranking IMAGES.parquet LABEL TRUTH SEED OUT.csv
-value-benchmark policies IMAGES ROWS POLICY[:OPTION=VALUE]…,… NOISE symmetric|pair SEED test|rest
+value-benchmark policies IMAGES ROWS POLICY[:OPTION=VALUE]…,… NOISE symmetric|pair SEED test|rest [PASSES]
 value-benchmark gate DATA.csv WARMUP SEED
 value-benchmark rho MNIST NOISE SEED TRAINING;…|all
 value-benchmark confident-learning PROBABILITIES.csv REPEATS
@@ -41,9 +41,10 @@ fn main() -> Result<()> {
         ["ranking", images, label, truth, seed, out] => {
             wrong_labels::images(images.as_ref(), label, truth, seed.parse()?, out.as_ref())
         }
-        ["policies", images, rows, policies, share, kind, seed, held] => {
+        ["policies", images, rows, policies, share, kind, seed, held, ref passes @ ..] if passes.len() <= 1 => {
             let (noise, held) = (data::Noise::new(kind, share.parse()?)?, policies::Held::new(held)?);
-            policies::run(images.as_ref(), rows.parse()?, policies, noise, seed.parse()?, held)
+            let passes = passes.first().map_or(Ok(policies::EPOCHS), |passes| passes.parse())?;
+            policies::run((images.as_ref(), rows.parse()?), policies, noise, passes, seed.parse()?, held)
         }
         ["gate", data, warmup, seed] => policies::gate(data.as_ref(), warmup.parse()?, seed.parse()?),
         ["rho", mnist, share, seed, trainings] => {

@@ -9,7 +9,8 @@ use burn::tensor::Device;
 use std::{ops::ControlFlow, path::Path};
 use toml::Value;
 
-const EPOCHS: u32 = 15;
+/// Passes over the data.
+pub(crate) const EPOCHS: u32 = 15;
 /// Data epochs that `denoise` only observes.
 const WARMUP: i64 = 3;
 
@@ -33,11 +34,18 @@ impl Held {
 }
 
 /// One training for each of `policies` from the same weights on the same `most` rows of `folder`'s train.parquet, of which
-/// `noise` are wrong: perceptron features-256-256-classes, AdamW at 1e-3, batches of 128, 15 passes, judged after each.
+/// `noise` are wrong: perceptron features-256-256-classes, AdamW at 1e-3, batches of 128, `epochs` passes, judged after each.
 ///
 /// A policy's name may be followed by options, `denoise:recent=0.7`. The policies take turns in who goes first, by the
 /// seed, so that times can be compared pair by pair.
-pub(crate) fn run(folder: &Path, most: usize, policies: &str, noise: Noise, seed: u64, held: Held) -> Result<()> {
+pub(crate) fn run(
+    (folder, most): (&Path, usize),
+    policies: &str,
+    noise: Noise,
+    epochs: u32,
+    seed: u64,
+    held: Held,
+) -> Result<()> {
     let mut random = random(seed, 1);
     let all = Rows::images(&folder.join("train.parquet"), usize::MAX)?.sample(usize::MAX, &mut random);
     let order: Vec<usize> = (0..all.len()).collect();
@@ -55,15 +63,15 @@ pub(crate) fn run(folder: &Path, most: usize, policies: &str, noise: Noise, seed
     let first = seed as usize % policies.len();
     policies.rotate_left(first);
     for policy in policies {
-        let plan = with_options(policy, seed)?;
+        let plan = with_options(policy, epochs, seed)?;
         let (trained, accuracies) = judged(files.path(), &rows, &plan, &held)?;
         let spent = trained.spent;
         println!(
             "{}",
             serde_json::json!({
-                "policy": policy, "noise": noise.share, "kind": noise.kind(), "seed": seed, "rows": rows.len(),
+                "policy": policy, "noise": noise.share, "kind": noise.kind(), "passes": epochs, "seed": seed, "rows": rows.len(),
                 "last": accuracies.last(), "best": accuracies.iter().copied().fold(0.0, f64::max),
-                "samples": spent.samples, "share": spent.samples as f64 / (rows.len() as f64 * f64::from(EPOCHS)),
+                "samples": spent.samples, "share": spent.samples as f64 / (rows.len() as f64 * f64::from(epochs)),
                 "wrong": spent.wrong as f64 / spent.samples as f64,
                 "seconds": spent.seconds, "cpu": spent.cpu, "parameters": trained.model.name()?,
             })
@@ -81,7 +89,7 @@ pub(crate) fn gate(data: &Path, warmup: u32, seed: u64) -> Result<()> {
     let files = tempfile::tempdir()?;
     rows.write(files.path())?;
     let trained = |policy: &str, options| {
-        let narrow = Plan { hidden: vec![128, 128], batch: 64, weight_decay: 0.0, ..plan(policy, seed) };
+        let narrow = Plan { hidden: vec![128, 128], batch: 64, weight_decay: 0.0, ..plan(policy, EPOCHS, seed) };
         train(files.path(), &rows, &Plan { options, ..narrow }, None, &device)
     };
     let plain = trained("uniform", Vec::new())?;
@@ -98,33 +106,24 @@ pub(crate) fn gate(data: &Path, warmup: u32, seed: u64) -> Result<()> {
 }
 
 /// The plan of a policy that is written with options after its name.
-fn with_options(policy: &str, seed: u64) -> Result<Plan> {
+fn with_options(policy: &str, epochs: u32, seed: u64) -> Result<Plan> {
     let mut words = policy.split(':');
-    let mut plan = plan(words.next().unwrap_or_default(), seed);
+    let mut plan = plan(words.next().unwrap_or_default(), epochs, seed);
     for word in words {
         plan.options.extend(word.parse::<toml::Table>()?);
     }
     Ok(plan)
 }
 
-fn plan(policy: &str, seed: u64) -> Plan {
+fn plan(policy: &str, epochs: u32, seed: u64) -> Plan {
     Plan {
-        hidden: vec![256, 256],
-        epochs: EPOCHS,
-        batch: 128,
-        rate: 1e-3,
-        decay: false,
-        weight_decay: 0.01,
         policy: policy.into(),
         options: match policy {
             "denoise" => vec![("warmup".to_owned(), WARMUP.into())],
-            "infobatch" => vec![("epochs".to_owned(), i64::from(EPOCHS).into())],
+            "infobatch" => vec![("epochs".to_owned(), i64::from(epochs).into())],
             _ => Vec::new(),
         },
-        references: None,
-        observe: true,
-        most_steps: u64::MAX,
-        seed,
+        ..Plan::uniform(&[256, 256], epochs, 128, seed)
     }
 }
 

@@ -200,7 +200,7 @@ mod tests {
     fn every_policy_and_selector_of_this_version_conforms() {
         for (name, options) in [
             ("uniform", ""),
-            ("denoise", "warmup = 1"),
+            ("denoise", "warmup = 1\nwarmup_batches = 0"),
             ("infobatch", "epochs = 4"),
             ("infobatch", "delta = 1.0\nclass_quota = 0.6\nmax_staleness = 4"),
             ("weighted", "column = 'x'"),

@@ -3,31 +3,33 @@
 //! The clean probability of DivideMix (Li et al. 2020: a two-component mixture over per-sample losses) behind a gate
 //! that stays shut on clean data. It knows nothing of where noise comes from, and drops no row for good.
 
+mod gate;
+
 use super::{
-    classes::{Classes, UNKNOWN_CLASS},
+    classes::Classes,
     mixture::{Mixture, Variances},
     parameters::Parameters,
     policy::{Policy, WindowRows, within},
     recent::{Recent, RecentOf},
     table::Table,
-    trajectory::Trajectory,
 };
-use crate::{Position, Result, Target, strict};
+use crate::{Result, Target, strict};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The policy `denoise`: v = P(label is clean), π = max(v, floor), w = v/π.
 ///
-/// At the start of each data epoch from `warmup` on, two normal components are fitted to the rows' mean losses. The
-/// gate opens if Ashman's D between them is above `gate` and the noisy one holds at least 1 % of the rows. (BIC prefers
-/// two components on clean data too, and the margin is apart on clean data too; neither can be the gate.) Two groups of
-/// losses are not yet noise: the model must contradict at least half of the noisy rows, or it has merely learnt some better
-/// than others; and they must not be whole classes, which a model that has seen little learns one after the other
-/// (Cramér's V between component and class, corrected for its bias, is below one half). A `gate` of 0 asks for neither.
-/// Where one class is taken for one other so often that the losses of right and wrong labels run into each other, D stays low; so the
-/// gate also opens if the model contradicts at least `contradicted` of the rows (their mean probability margin is
-/// negative) and does so systematically: in those rows, what the classes besides label and rival get, each on average, is
-/// below a fifth of what the label gets. Shut, every target is [`Target::PLAIN`].
+/// At the start of each data epoch from `warmup` on, if the model has been trained on `warmup_batches` batches by then
+/// (those of all ranks count), two normal components are fitted to the rows' mean losses. The gate opens if Ashman's D
+/// between them is above `gate` and the noisy one holds at least 1 % of the rows. (BIC prefers two components on clean data
+/// too, and the margin is apart on clean data too; neither can be the gate.) Two groups of losses are not yet noise: the
+/// model must contradict at least half of the noisy rows, or it has merely learnt some better than others; and they must
+/// not be whole classes, which a model that has seen little learns one after the other (Cramér's V between component and
+/// class, corrected for its bias, is below one half). A `gate` of 0 asks for neither. Where one class is taken for one
+/// other so often that the losses of right and wrong labels run into each other, D stays low; so the gate also opens if the
+/// model contradicts at least `contradicted` of the rows (their mean probability margin is negative) and does so
+/// systematically: in those rows, what the classes besides label and rival get, each on average, is below a fifth of what
+/// the label gets. Shut, every target is [`Target::PLAIN`].
 ///
 /// Open, v is the posterior of the clean component over the recent probability margin, on which noise between two classes
 /// shows as well as symmetric noise does: a mean in which the last presentation counts `recent` and those before fade, since
@@ -36,36 +38,17 @@ use std::collections::{BTreeMap, BTreeSet};
 /// noisy one. π does not follow v below `floor`, so that a row that was
 /// judged wrongly is seen again and can recover. In each class the `min_per_class` rows of the highest margins at the
 /// epoch's start, and all rows never presented, stay plain.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Denoise {
     gate: f64,
     contradicted: f64,
     warmup: u32,
+    warmup_batches: u32,
     floor: f64,
     recent: f64,
     min_per_class: u32,
 }
-
-/// A component of fewer rows than this share is a handful of hard ones, not label noise.
-const LEAST_NOISE: f64 = 0.01;
-
-/// Above this the model's doubts are spread, as those of one that has not learnt enough.
-///
-/// On 18 clean data sets of three classes and more (digits, and KEEL's), seen for 8 epochs, it was above .5 wherever three
-/// rows in ten were contradicted. With 40 % noise between pairs it was .09 to .18 on the six that have more than five classes
-/// and are learnt well by then.
-const SYSTEMATIC: f64 = 0.2;
-
-/// At least this share of the noisy component is contradicted by the model.
-///
-/// This and [`MOST_OF_CLASS`] are the middles of their ranges. On 25 clean data sets of KEEL (saheart, heart, breast, crx,
-/// monk-2, tic-tac-toe, titanic, wisconsin, bands, hayes-roth, tae, wine, iris, led7digit, vehicle, vowel, movement_libras,
-/// contraceptive, twonorm, ring, mushroom, splice, segment, texture, penbased), three seeds each, they shut 22 of 24 false
-/// openings at 3 passes, 19 of 20 at 5 and 10 of 12 at 10.
-const LEAST_CONTRADICTED: f64 = 0.5;
-
-/// Above this the noisy component is a matter of class.
-const MOST_OF_CLASS: f64 = 0.5;
 
 /// The mixtures are fitted to no more rows than this, evenly spaced in position order: their error is then far below
 /// what they decide, and a fit takes a second at any size of data.
@@ -77,59 +60,45 @@ const MOST_FITTED: usize = 1 << 19;
 /// half of MNIST's training digits and judged by the other half.
 impl Default for Denoise {
     fn default() -> Self {
-        Self { gate: 2.0, contradicted: 0.3, warmup: 10, floor: 0.5, recent: 0.5, min_per_class: 10 }
-    }
-}
-
-/// The options as a recipe writes them, not yet checked for their ranges.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Options {
-    gate: f64,
-    contradicted: f64,
-    warmup: u32,
-    floor: f64,
-    recent: f64,
-    min_per_class: u32,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let Denoise { gate, contradicted, warmup, floor, recent, min_per_class } = Denoise::default();
-        Self { gate, contradicted, warmup, floor, recent, min_per_class }
+        Self {
+            gate: 2.0,
+            contradicted: 0.3,
+            warmup: 10,
+            warmup_batches: 100,
+            floor: 0.5,
+            recent: 0.5,
+            min_per_class: 10,
+        }
     }
 }
 
 impl Denoise {
     pub(super) const NAME: &'static str = "denoise";
 
-    /// Options: `gate` (0 to 100), `contradicted` (0.01 to 1), `warmup` (data epochs), `floor` (0.01 to 1),
-    /// `recent` (0.01 to 1), `min_per_class` (0 to 10 000). `place` opens every message.
+    /// Options: `gate` (0 to 100), `contradicted` (0.01 to 1), `warmup` (data epochs), `warmup_batches`,
+    /// `floor` (0.01 to 1), `recent` (0.01 to 1), `min_per_class` (0 to 10 000). `place` opens every message.
     pub(super) fn from_options(place: &str, options: &toml::Table) -> Result<Self> {
-        let Options { gate, contradicted, warmup, floor, recent, min_per_class } = strict::from_table(place, options)?;
-        within(place, "gate", gate, 0.0..=100.0)?;
-        within(place, "contradicted", contradicted, 0.01..=1.0)?;
-        within(place, "floor", floor, 0.01..=1.0)?;
-        within(place, "recent", recent, 0.01..=1.0)?;
-        within(place, "min_per_class", f64::from(min_per_class), 0.0..=10_000.0)?;
-        Ok(Self { gate, contradicted, warmup, floor, recent, min_per_class })
+        let policy: Self = strict::from_table(place, options)?;
+        within(place, "gate", policy.gate, 0.0..=100.0)?;
+        within(place, "contradicted", policy.contradicted, 0.01..=1.0)?;
+        within(place, "floor", policy.floor, 0.01..=1.0)?;
+        within(place, "recent", policy.recent, 0.01..=1.0)?;
+        within(place, "min_per_class", f64::from(policy.min_per_class), 0.0..=10_000.0)?;
+        Ok(policy)
     }
 
     /// The clean component's posterior needs this mixture; `None` while the gate is shut.
     fn open(&self, table: &Table, classes: &Classes) -> Option<Mixture> {
         let seen = || table.iter().filter(|(_, trajectory)| trajectory.is_seen());
         let stride = seen().count().div_ceil(MOST_FITTED).max(1);
-        let fit = |statistic: &dyn Fn((Position, &Trajectory)) -> f32, variances| {
-            let values: Vec<f64> = seen().step_by(stride).map(|row| f64::from(statistic(row))).collect();
-            Mixture::fit(&values, variances)
-        };
-        let losses = fit(&|(_, trajectory)| trajectory.mean_loss(), Variances::Own)?;
-        let apart = losses.ashman_d() > self.gate && losses.shares[1] >= LEAST_NOISE;
-        let noise = apart && (self.gate == 0.0 || looks_like_noise(&losses, seen().step_by(stride), classes));
-        if !noise && systematic_share(table, classes, stride) < self.contradicted {
+        let rows = || seen().step_by(stride);
+        if !gate::noise_stands_apart(rows, classes, self.gate)
+            && gate::systematic_share(rows(), classes) < self.contradicted
+        {
             return None;
         }
-        fit(&|(position, _)| table.recent(position), Variances::Tied)
+        let margins: Vec<f64> = rows().map(|(position, _)| f64::from(table.recent(position))).collect();
+        Mixture::fit(&margins, Variances::Tied)
     }
 
     /// For each class, the recent margin that its `min_per_class` best rows reach.
@@ -152,64 +121,10 @@ impl Denoise {
     }
 }
 
-/// Whether the component of the higher mean loss holds rows that the model contradicts, from all classes.
-fn looks_like_noise<'a>(
-    losses: &Mixture,
-    rows: impl Iterator<Item = (Position, &'a Trajectory)>,
-    classes: &Classes,
-) -> bool {
-    // Of each class, the rows of the lower and of the higher component.
-    let mut counts: BTreeMap<u32, [f64; 2]> = BTreeMap::new();
-    let mut contradicted = 0.0;
-    for (position, trajectory) in rows {
-        let is_high = losses.posterior_high(f64::from(trajectory.mean_loss())) > 0.5;
-        counts.entry(classes.get(position)).or_default()[usize::from(is_high)] += 1.0;
-        contradicted += f64::from(u8::from(is_high && trajectory.is_contradicted()));
-    }
-    let of_component = |at: usize| counts.values().map(|of_class| of_class[at]).sum::<f64>();
-    let [low, high] = [of_component(0), of_component(1)];
-    if contradicted < LEAST_CONTRADICTED * high || low == 0.0 || high == 0.0 {
-        return false;
-    }
-    let rows = low + high;
-    let expected = |of_class: &[f64; 2], whole: f64| (of_class[0] + of_class[1]) * whole / rows;
-    let chi_squared: f64 = (counts.values())
-        .map(|of_class| {
-            let part = |at: usize, whole| {
-                let expected = expected(of_class, whole);
-                (of_class[at] - expected) * (of_class[at] - expected) / expected
-            };
-            part(0, low) + part(1, high)
-        })
-        .sum();
-    // Bergsma 2013: by chance alone χ² is about (classes − 1)·(components − 1).
-    let v_squared = chi_squared / rows - (counts.len() - 1) as f64 / (rows - 1.0);
-    v_squared < MOST_OF_CLASS * MOST_OF_CLASS
-}
-
-/// The share of rows that the model contradicts, if it does so systematically, else 0: of every `stride`th row seen.
-///
-/// It is systematic where the other classes get less than [`SYSTEMATIC`] of what the label gets, each on average, in the
-/// rows contradicted: κ of [`Evidence`](super::Evidence). A model that is not good enough for its data contradicts many
-/// rows too, but cannot decide between many classes. Two classes leave no other, so there this gate stays shut.
-fn systematic_share(table: &Table, classes: &Classes, stride: usize) -> f64 {
-    let mut labels = BTreeSet::new();
-    let (mut rows, mut contradicted, mut label, mut others) = (0_u64, 0_u64, 0.0, 0.0);
+/// How many batches the model had been trained on when the last of the signals came.
+fn batches(table: &Table) -> u32 {
     let seen = table.iter().filter(|(_, trajectory)| trajectory.is_seen());
-    for (position, trajectory) in seen.step_by(stride) {
-        rows += 1;
-        labels.insert(classes.get(position));
-        if trajectory.is_contradicted() {
-            let margin = f64::from(trajectory.mean_probability_margin());
-            let probability = f64::from(trajectory.mean_probability());
-            contradicted += 1;
-            label += probability;
-            others += (1.0 - 2.0 * probability + margin).max(0.0);
-        }
-    }
-    labels.remove(&UNKNOWN_CLASS);
-    let rest = labels.len().saturating_sub(2) as f64;
-    if others < SYSTEMATIC * rest * label { contradicted as f64 / rows as f64 } else { 0.0 }
+    seen.map(|(_, trajectory)| trajectory.last_batch().saturating_add(1)).max().unwrap_or(0)
 }
 
 /// What `fit` found, as it stands in [`Parameters`]: nothing while the gate is shut, else the mixture's shares, means
@@ -251,10 +166,10 @@ impl Policy for Denoise {
     }
 
     fn fingerprint(&self) -> String {
-        let Self { gate, contradicted, warmup, floor, recent, min_per_class } = self;
+        let Self { gate, contradicted, warmup, warmup_batches, floor, recent, min_per_class } = self;
         format!(
-            "{}/4(contradicted={contradicted:?},floor={floor:?},gate={gate:?},min_per_class={min_per_class},\
-             recent={recent:?},warmup={warmup})",
+            "{}/5(contradicted={contradicted:?},floor={floor:?},gate={gate:?},min_per_class={min_per_class},\
+             recent={recent:?},warmup={warmup},warmup_batches={warmup_batches})",
             Self::NAME
         )
     }
@@ -268,7 +183,7 @@ impl Policy for Denoise {
     }
 
     fn fit(&self, table: &Table, classes: &Classes, epoch: u32) -> Parameters {
-        if epoch < self.warmup {
+        if epoch < self.warmup || batches(table) < self.warmup_batches {
             return Parameters::default();
         }
         let Some(margins) = self.open(table, classes) else {
@@ -297,10 +212,12 @@ impl Policy for Denoise {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ClassSignal, Report, Signal};
+    use crate::{ClassSignal, Position, Report, Signal};
 
     const ROWS: [u32; 2] = [600, 400];
     const ROW_COUNT: u32 = 1_000;
+    /// A batch late enough that the model has learnt something.
+    const SEEN: u64 = 500;
 
     fn position(row: u32) -> Position {
         if row < ROWS[0] { Position::new(0, row) } else { Position::new(1, row - ROWS[0]) }
@@ -325,7 +242,7 @@ mod tests {
             let class = ClassSignal { logit_margin: probability_margin, probability_margin, probability: 0.5 };
             Signal { loss, class: Some(class) }
         };
-        table.apply(&Report::new(0, (0..ROW_COUNT).map(|row| (position(row), signal(row))).collect())).unwrap();
+        table.apply(&Report::new(SEEN, (0..ROW_COUNT).map(|row| (position(row), signal(row))).collect())).unwrap();
         classes.set(0, (0..ROWS[0]).map(|row| row % 3).collect()).unwrap();
         classes.set(1, (0..ROWS[1]).map(|row| row % 3).collect()).unwrap();
         (table, classes)
@@ -378,7 +295,7 @@ mod tests {
             Signal { loss, class: Some(class) }
         };
         let mut table = Table::new(&ROWS).keeping(Denoise::default().recent());
-        table.apply(&Report::new(0, (0..ROW_COUNT).map(|row| (position(row), signal(row))).collect())).unwrap();
+        table.apply(&Report::new(SEEN, (0..ROW_COUNT).map(|row| (position(row), signal(row))).collect())).unwrap();
         let denoise = Denoise::default();
         assert!(denoise.fit(&table, &classes, 99).values().is_empty());
         assert!(!Denoise { gate: 0.0, ..denoise }.fit(&table, &classes, 99).values().is_empty());
@@ -405,7 +322,7 @@ mod tests {
             // The losses tell nothing apart.
             Signal { loss: 2.0 * spread(row).powi(6), class: Some(class) }
         };
-        table.apply(&Report::new(0, (0..ROW_COUNT).map(|row| (position(row), signal(row))).collect())).unwrap();
+        table.apply(&Report::new(SEEN, (0..ROW_COUNT).map(|row| (position(row), signal(row))).collect())).unwrap();
         (table, classes)
     }
 
@@ -443,6 +360,16 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_has_made_few_steps_is_not_believed() {
+        let data = observed(|row| row % 5 == 0);
+        let opens = |warmup_batches| {
+            targets(Denoise { warmup_batches, ..Denoise::default() }, &data, 99) != vec![Target::PLAIN; 1_000]
+        };
+        // Batches count from 0.
+        assert!(opens(SEEN as u32 + 1) && !opens(SEEN as u32 + 2));
+    }
+
+    #[test]
     fn a_class_that_looks_wrong_altogether_keeps_its_best_rows() {
         // The whole of class 2 has low margins: it may be hard, or all wrong.
         let class_of = |row: u32| if row < ROWS[0] { row % 3 } else { (row - ROWS[0]) % 3 };
@@ -470,7 +397,7 @@ mod tests {
     fn losses_without_classes_leave_the_gate_shut() {
         let mut table = Table::new(&ROWS).keeping(Denoise::default().recent());
         let rows = (0..ROW_COUNT).map(|row| (position(row), Signal { loss: (row % 2) as f32, class: None }));
-        table.apply(&Report::new(0, rows.collect())).unwrap();
+        table.apply(&Report::new(SEEN, rows.collect())).unwrap();
         assert!(Denoise::default().fit(&table, &Classes::new(&ROWS), 99).values().is_empty());
     }
 
@@ -483,7 +410,7 @@ mod tests {
             class: Some(ClassSignal { logit_margin: margin, probability_margin: margin, probability: 0.5 }),
         };
         let lately = vec![(position(7), signal(-0.9)), (position(5), signal(0.9))];
-        for batch in 1..=2 {
+        for batch in SEEN + 1..=SEEN + 2 {
             table.apply(&Report::new(batch, lately.clone())).unwrap();
         }
         let targets = targets(Denoise { min_per_class: 0, ..Denoise::default() }, &(table, classes), 99);

@@ -334,6 +334,7 @@ mod tests {
             "gate = 101",
             "warmup = -1",
             "warmup = 1.5",
+            "warmup_batches = -1",
             "min_per_class = 10001",
         ] {
             let (option, _) = options.split_once(' ').unwrap();

@@ -180,7 +180,7 @@ fn a_killed_training_goes_on_from_its_checkpoint() {
     let mut stream = recipe(&data, "name = \"uniform\"").open().unwrap();
     train(&mut stream, usize::MAX);
     stream.write_values(&learnt, true).unwrap();
-    let told = format!("name = \"denoise\"\nwarmup = 0\ngate = 0\nvalues = '{}'", learnt.display());
+    let told = format!("name = \"denoise\"\nwarmup = 0\nwarmup_batches = 0\ngate = 0\nvalues = '{}'", learnt.display());
     let by_column = "name = \"weighted\"\ncolumn = \"score\"";
     for policy in ACTING.into_iter().chain(SELECTING).chain([by_column, &told]) {
         let path = file(&data, policy, "seed = 5\nepochs = 12").display().to_string();

@@ -40,7 +40,7 @@ const ARABLE: &str = env!("CARGO_BIN_EXE_arable-under-test");
 const UNIFORM: &str = "name = \"uniform\"";
 
 /// A policy that acts on what the trainer says, from the second data epoch on.
-const DENOISE: &str = "name = \"denoise\"\nwarmup = 1";
+const DENOISE: &str = "name = \"denoise\"\nwarmup = 1\nwarmup_batches = 0";
 
 /// Another, with all that it can do.
 const INFOBATCH: &str = "name = \"infobatch\"\ndelta = 1.0\nclass_quota = 0.6\nmax_staleness = 4";

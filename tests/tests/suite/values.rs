@@ -75,7 +75,7 @@ fn a_table_of_values_begins_a_run_over_the_same_plan_and_over_other_files() {
 #[test]
 fn a_policy_acts_at_once_on_what_an_earlier_run_learnt_and_a_checkpoint_keeps_it() {
     let [data, _] = both();
-    let denoise = "name = \"denoise\"\nwarmup = 0\ngate = 0";
+    let denoise = "name = \"denoise\"\nwarmup = 0\nwarmup_batches = 0\ngate = 0";
     let file = data.folder.path().join("learnt.parquet");
     let mut stream = recipe(&data, "name = \"uniform\"").open().unwrap();
     train(&mut stream, usize::MAX);
