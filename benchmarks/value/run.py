@@ -188,7 +188,7 @@ def main():
         "cifar10n": [(cifar, cifar10n)],
         "observe": [(mnist, lambda: observe(binary, mnist))],
         "denoise": [(mnist, lambda: denoise(binary, mnist, seeds))],
-        "gate": [(True, lambda: gate(binary, mnist, prepare.FRESH, range(1, 4)))],
+        "gate": [(True, lambda: gate(binary, mnist, prepare.FRESH + prepare.IMBALANCED, range(1, 4)))],
         "infobatch": [
             (mnist, lambda: infobatch(binary, "MNIST", mnist, 30_000, range(1, options.pairs + 1))),
             (cifar, lambda: infobatch(binary, "CIFAR-10", cifar, 50_000, range(1, 6))),

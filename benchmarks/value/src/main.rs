@@ -24,7 +24,7 @@ const USAGE: &str = "value-benchmark observe MNIST PAIRS STEPS
 value-benchmark wrong-labels DATA.csv symmetric|pair SEED OUT.csv
 value-benchmark ranking IMAGES.parquet LABEL TRUTH SEED OUT.csv
 value-benchmark policies IMAGES ROWS POLICY[:OPTION=VALUE]…,… NOISE symmetric|pair SEED test|rest [PASSES]
-value-benchmark gate DATA.csv WARMUP SEED
+value-benchmark gate DATA.csv WARMUP SEED [WARMUP_BATCHES]
 value-benchmark rho MNIST NOISE SEED TRAINING;…|all
 value-benchmark confident-learning PROBABILITIES.csv REPEATS
 value-benchmark knn-shapley TRAIN.csv VALID.csv NEIGHBOURS REPEATS
@@ -46,7 +46,10 @@ fn main() -> Result<()> {
             let passes = passes.first().map_or(Ok(policies::EPOCHS), |passes| passes.parse())?;
             policies::run((images.as_ref(), rows.parse()?), policies, noise, passes, seed.parse()?, held)
         }
-        ["gate", data, warmup, seed] => policies::gate(data.as_ref(), warmup.parse()?, seed.parse()?),
+        ["gate", data, warmup, seed, ref batches @ ..] if batches.len() <= 1 => {
+            let batches = batches.first().map(|batches| batches.parse()).transpose()?;
+            policies::gate(data.as_ref(), warmup.parse()?, batches, seed.parse()?)
+        }
         ["rho", mnist, share, seed, trainings] => {
             let noise = data::Noise::new("symmetric", share.parse()?)?;
             rho::run(mnist.as_ref(), noise, seed.parse()?, trainings)

@@ -7,7 +7,6 @@ use crate::{
 };
 use burn::tensor::Device;
 use std::{ops::ControlFlow, path::Path};
-use toml::Value;
 
 /// Passes over the data.
 pub(crate) const EPOCHS: u32 = 15;
@@ -81,8 +80,8 @@ pub(crate) fn run(
 }
 
 /// Whether `denoise` leaves a clean data set alone: lines of numbers as `wrong-labels` trains them, 15 passes, with and
-/// without, at `warmup` passes that are only observed.
-pub(crate) fn gate(data: &Path, warmup: u32, seed: u64) -> Result<()> {
+/// without, at `warmup` passes that are only observed, and so many batches where the default is not to hold.
+pub(crate) fn gate(data: &Path, warmup: u32, warmup_batches: Option<u32>, seed: u64) -> Result<()> {
     const MOST_ROWS: usize = 5_000;
     let device = Device::flex().autodiff();
     let rows = Rows::read(data)?.sample(MOST_ROWS, &mut random(seed, 1));
@@ -93,12 +92,14 @@ pub(crate) fn gate(data: &Path, warmup: u32, seed: u64) -> Result<()> {
         train(files.path(), &rows, &Plan { options, ..narrow }, None, &device)
     };
     let plain = trained("uniform", Vec::new())?;
-    let gated = trained("denoise", vec![("warmup".to_owned(), Value::from(i64::from(warmup)))])?;
+    let options = [("warmup", Some(warmup)), ("warmup_batches", warmup_batches)];
+    let options = options.into_iter().filter_map(|(name, count)| Some((name.to_owned(), i64::from(count?).into())));
+    let gated = trained("denoise", options.collect())?;
     println!(
         "{}",
         serde_json::json!({
-            "rows": rows.len(), "classes": rows.classes, "warmup": warmup, "seed": seed,
-            "shut": gated.spent.samples == plain.spent.samples,
+            "rows": rows.len(), "classes": rows.classes, "warmup": warmup, "warmup_batches": warmup_batches,
+            "seed": seed, "shut": gated.spent.samples == plain.spent.samples,
             "identical": gated.model.name()? == plain.model.name()?,
         })
     );
