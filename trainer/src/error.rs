@@ -2,6 +2,8 @@
 
 use arable_loader as loader;
 
+pub use crate::misfit::Misfit;
+
 /// The trainer's results.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -25,6 +27,13 @@ pub enum Error {
         batch: u64,
         /// Batches that this rank has in the whole run.
         batches: u64,
+    },
+
+    /// Data without a row: no batch can ever be made of them.
+    #[error("dataset `{dataset}` has no row, so there is nothing to train on; `arable inspect` shows what was read")]
+    Empty {
+        /// The dataset's URL.
+        dataset: String,
     },
 
     /// One `iter()` more than the run has virtual epochs.
@@ -99,6 +108,21 @@ pub enum Error {
         epoch: usize,
     },
 
+    /// A training that goes on after a checkpoint at which its virtual epochs had another length.
+    #[error(
+        "the checkpoint of epoch {epoch} stands after {batches} batches, and {epoch} epochs of {epoch_batches} are not as \
+         many: give [batch] `epoch_batches` (and `size`) the values that they had, or move the checkpoints away to begin \
+         anew"
+    )]
+    EpochLength {
+        /// The virtual epoch of the checkpoint, from 1.
+        epoch: usize,
+        /// Batches that the stream had given by then.
+        batches: u64,
+        /// Batches of a virtual epoch as the recipe is now.
+        epoch_batches: u64,
+    },
+
     /// A training step settled a batch with another number of losses or signals than the batch has slots.
     #[error(
         "batch {batch} was settled with {found} {what} for {slots} slots; \
@@ -116,29 +140,28 @@ pub enum Error {
     },
 
     /// The batcher could not make a batch of the rows.
-    #[error("batch {batch}: {source}")]
+    #[error("batch {batch}{}: {source}", place.as_ref().map_or(String::new(), |place| format!(" ({place})")))]
     Batcher {
         /// The batch's number over the whole run.
         batch: u64,
+        /// Where the row at fault lies, where it is one row's.
+        place: Option<Box<loader::Place>>,
         /// What the batcher said.
         source: BoxError,
     },
 
-    /// The rows do not fit the item type of the batcher.
-    #[error("rows cannot be read as `{item}`: {source}")]
+    /// A row that the batcher's item type refuses as a whole; what one column is at fault for is [`Error::Column`].
+    #[error("rows cannot be read as `{item}`{}: {what}", row.map_or(String::new(), |row| format!(", row {row} of the batch")))]
     Rows {
         /// The item type.
         item: &'static str,
-        /// What does not fit.
-        source: serde_arrow::Error,
-    },
-
-    /// A column that cannot become the tensor asked for.
-    #[error("column `{column}`: {what}")]
-    Column {
-        /// The column's name.
-        column: String,
-        /// What was found and what was expected.
+        /// The row, within the batch.
+        row: Option<usize>,
+        /// What its deserialisation said.
         what: String,
     },
+
+    /// A column that does not fit what is to be made of it: a row's field, or a batch's.
+    #[error("{0}")]
+    Column(Box<Misfit>),
 }

@@ -67,7 +67,10 @@ fn each_field_is_its_column() {
     assert!(batch.absent.is_none() && batch.note.is_empty());
 
     let error = Everything::from_columns(&data().project(&[0, 1]).unwrap(), &Device::default()).unwrap_err();
-    assert_eq!(error.to_string(), "column `type`: there is none; the stream carries pixels, x");
+    let message = error.to_string();
+    let wanted = "column `type`, for the field `r#type: Tensor<1, Int>` of `Everything`: there is none; the stream carries \
+                  `pixels`, `x`";
+    assert!(message.starts_with(wanted), "{message}");
 }
 
 #[derive(FromColumns)]
@@ -127,7 +130,8 @@ fn a_batch_that_cannot_be_made_ends_the_epoch_with_the_column_named() {
     let error = loader.iter().next().unwrap().expect_err("an error");
     let source: &(dyn std::error::Error + 'static) = &error;
     let ours = source.source().and_then(|source| source.downcast_ref::<Error>()).expect("an error of the trainer's");
-    assert!(ours.to_string().starts_with("batch 0: column `type`: there is none"), "{ours}");
+    let wanted = "batch 0: column `type`, for the field `r#type: Tensor<1, Int>` of `Points`: there is none";
+    assert!(ours.to_string().starts_with(wanted), "{ours}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{DeriveInput, Expr, ExprArray, Field, LitStr, Member, Path, Result, Token, spanned::Spanned};
+use syn::{DeriveInput, Expr, ExprArray, Field, Ident, LitStr, Member, Path, Result, Token, spanned::Spanned};
 
 /// What `#[column(…)]` says of a field.
 #[derive(Default)]
@@ -62,7 +62,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let mut members = Vec::new();
     let mut values = Vec::new();
     for (member, field) in fields.members().zip(fields) {
-        values.push(value(&member, field)?);
+        values.push(value(&input.ident, &member, field)?);
         members.push(member);
     }
     let ident = &input.ident;
@@ -80,8 +80,8 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// The expression of one field's value.
-fn value(member: &Member, field: &Field) -> Result<TokenStream> {
+/// The expression of one field's value; `of` is the batch's type.
+fn value(of: &Ident, member: &Member, field: &Field) -> Result<TokenStream> {
     let Options { name, shape, with, default } = Options::of(field)?;
     let type_ = &field.ty;
     // Errors of the types involved are to point at the field.
@@ -99,13 +99,29 @@ fn value(member: &Member, field: &Field) -> Result<TokenStream> {
             ));
         }
     };
-    Ok(match (shape, with) {
-        (_, Some(with)) => quote_spanned!(span=> #with(data, #name, device)?),
+    let made = match (shape, with) {
+        (_, Some(with)) => quote_spanned!(span=> #with(data, #name, device)),
         (Some(shape), None) => {
-            quote_spanned!(span=> ::arable_trainer::columns::shaped(data, #name, [#(#shape),*], device)?)
+            quote_spanned!(span=> ::arable_trainer::columns::shaped(data, #name, [#(#shape),*], device))
         }
         (None, None) => quote_spanned! {span=>
-            <#type_ as ::arable_trainer::columns::FromColumn>::from_column(data, #name, device)?
+            <#type_ as ::arable_trainer::columns::FromColumn>::from_column(data, #name, device)
         },
+    };
+    // For errors, which name the field as it is written.
+    let (field, of) = (format!("{}: {}", quote!(#member), written(&quote!(#type_))), of.to_string());
+    Ok(quote_spanned! {span=>
+        #made.map_err(|error| ::arable_trainer::columns::of_field(::core::convert::Into::into(error), #field, #of))?
     })
+}
+
+/// A type as one writes it, without the spaces between its tokens.
+fn written(type_: &TokenStream) -> String {
+    let mut text = type_.to_string();
+    for (spaced, close) in
+        [(" < ", "<"), (" <", "<"), ("< ", "<"), (" > ", ">"), (" >", ">"), (" , ", ", "), (" :: ", "::")]
+    {
+        text = text.replace(spaced, close);
+    }
+    text
 }

@@ -9,15 +9,23 @@
 //! are converted once. A tensor is free to be changed in place: the buffer is copied first, so the batch's columns, and
 //! other tensors of them, stay what they were.
 
+mod kinds;
+
 use arrow::{
     array::{Array, ArrayRef, AsArray, OffsetSizeTrait, RecordBatch},
-    buffer::Buffer,
-    compute::{CastOptions, cast_with_options},
-    datatypes::{ArrowPrimitiveType, DataType, Float32Type, Int32Type, Int64Type},
+    compute::cast_with_options,
+    datatypes::DataType,
 };
-use burn::tensor::{AllocationProperty, Bool, Bytes, DType, Device, Float, Int, Tensor, TensorData, kind::Basic};
+use burn::tensor::{Bool, Device, Int, Tensor};
 
-use crate::{Error, Result};
+pub use kinds::Kind;
+use kinds::{STRICT, Unfit, other_field};
+
+use crate::{
+    Error, Result,
+    error::BoxError,
+    misfit::{Misfit, of_null},
+};
 
 /// A column of floats or integers as a float tensor, in the device's float type; values go through `f32`.
 ///
@@ -33,7 +41,8 @@ pub fn floats<const D: usize>(data: &RecordBatch, column: &str, device: &Device)
 ///
 /// # Errors
 ///
-/// [`Error::Column`], as for [`floats`]; also if the column holds floats, or an integer above `i64`'s range.
+/// [`Error::Column`], as for [`floats`]; also if the column holds floats, or an integer that the device's integers have no
+/// place for: of 32 bits, unless the device was set to wider ones.
 pub fn ints<const D: usize>(data: &RecordBatch, column: &str, device: &Device) -> Result<Tensor<D, Int>> {
     tensor(data, column, device)
 }
@@ -61,14 +70,16 @@ pub fn shaped<const D: usize, const S: usize, K: Kind>(
     device: &Device,
 ) -> Result<Tensor<D, K>> {
     const { assert!(D == S + 1, "a tensor of rows has one dimension more than a row's shape") };
-    let err = |what: String| Error::Column { column: column.to_owned(), what };
-    let (values, found) = flat(data, column, None)?;
+    let array = find(data, column)?;
+    let misfit = |unfit: Unfit| unfit.of(column, array);
+    let (values, found) = flat(array, None).map_err(misfit)?;
     let (rows, row) = (found[0], &found[1..]);
     if row.iter().product::<usize>() != shape.iter().product::<usize>() {
-        return Err(err(format!("a row has the shape {row:?}, which cannot become {shape:?}")));
+        let what = format!("a row has the shape {row:?}, which cannot become {shape:?}");
+        return Err(misfit(Unfit::whole(what)));
     }
     let shape = std::iter::once(rows).chain(shape).collect();
-    let values = K::data(&values, shape).map_err(err)?;
+    let values = K::data(&values, shape, device).map_err(misfit)?;
     Ok(Tensor::from_data(values, device))
 }
 
@@ -93,13 +104,16 @@ impl<const D: usize, K: Kind> FromColumn for Tensor<D, K> {
 /// Text, row by row.
 impl FromColumn for Vec<String> {
     fn from_column(data: &RecordBatch, column: &str, _: &Device) -> Result<Self> {
-        let err = |what: String| Error::Column { column: column.to_owned(), what };
         let array = find(data, column)?;
-        no_nulls(array, "row").map_err(err)?;
+        let misfit = |unfit: Unfit| unfit.of(column, array);
+        no_nulls(array).map_err(misfit)?;
         if !matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
-            return Err(err(format!("text was expected; found {}", array.data_type())));
+            let found = array.data_type();
+            let what = format!("text was expected; found {found}: {}", other_field(found, 1));
+            return Err(misfit(Unfit::whole(what)));
         }
-        let text = cast_with_options(array, &DataType::Utf8View, &STRICT).map_err(|error| err(error.to_string()))?;
+        let text = cast_with_options(array, &DataType::Utf8View, &STRICT)
+            .map_err(|error| misfit(Unfit::whole(error.to_string())))?;
         Ok(text.as_string_view().iter().flatten().map(str::to_owned).collect())
     }
 }
@@ -118,125 +132,54 @@ impl<T: FromColumn> FromColumn for Option<T> {
     }
 }
 
-/// A kind of tensor that a column can become: burn's `Float`, `Int` and `Bool`.
-pub trait Kind: Basic + sealed::Values {}
-
-impl<K: Basic + sealed::Values> Kind for K {}
-
-mod sealed {
-    use super::{ArrayRef, TensorData};
-
-    /// How values become a tensor's data.
-    pub trait Values {
-        /// What is expected, in an error.
-        const WHAT: &str;
-
-        /// The data of `values`, which are flat and without nulls, in this shape.
-        fn data(values: &ArrayRef, shape: Vec<usize>) -> Result<TensorData, String>;
-    }
-}
-
-impl sealed::Values for Float {
-    const WHAT: &str = "numbers";
-
-    fn data(values: &ArrayRef, shape: Vec<usize>) -> Result<TensorData, String> {
-        let found = values.data_type();
-        if !(found.is_integer() || found.is_floating()) {
-            return Err(unfit(Self::WHAT, found, &shape));
-        }
-        shared::<Float32Type>(values, shape, DType::F32)
-    }
-}
-
-impl sealed::Values for Int {
-    const WHAT: &str = "integers";
-
-    fn data(values: &ArrayRef, shape: Vec<usize>) -> Result<TensorData, String> {
-        match values.data_type() {
-            // Most GPUs have integers of 32 bits, and would get them by way of 64.
-            DataType::Int32 => shared::<Int32Type>(values, shape, DType::I32),
-            found if found.is_integer() => shared::<Int64Type>(values, shape, DType::I64),
-            found => Err(unfit(Self::WHAT, found, &shape)),
-        }
-    }
-}
-
-impl sealed::Values for Bool {
-    const WHAT: &str = "booleans";
-
-    fn data(values: &ArrayRef, shape: Vec<usize>) -> Result<TensorData, String> {
-        let Some(bits) = values.as_boolean_opt() else {
-            return Err(unfit(Self::WHAT, values.data_type(), &shape));
-        };
-        // Arrow has eight to the byte, and tensors have not.
-        Ok(TensorData::new(bits.values().iter().collect::<Vec<bool>>(), shape))
-    }
-}
-
-fn unfit(what: &str, found: &DataType, shape: &[usize]) -> String {
-    format!("a tensor of {} dimensions of {what} cannot be made of {found}", shape.len())
-}
-
-/// A value that does not fit its new type is an error, and not a null.
-const STRICT: CastOptions<'static> = CastOptions { safe: false, format_options: FORMAT };
-const FORMAT: arrow::util::display::FormatOptions<'static> = arrow::util::display::FormatOptions::new();
-
-/// An Arrow buffer as what `bytes` can share.
-struct Shared(Buffer);
-
-impl AsRef<[u8]> for Shared {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_slice()
-    }
-}
-
-/// The buffer of `values` as a tensor's data of type `dtype`, which is `T`'s.
-fn shared<T: ArrowPrimitiveType>(values: &ArrayRef, shape: Vec<usize>, dtype: DType) -> Result<TensorData, String> {
-    let values = cast_with_options(values, &T::DATA_TYPE, &STRICT).map_err(|error| error.to_string())?;
-    let buffer = values.as_primitive::<T>().values().inner().clone();
-    let bytes = Bytes::from_shared(bytes::Bytes::from_owner(Shared(buffer)), AllocationProperty::Native);
-    TensorData::try_from_bytes(bytes, shape, dtype).map_err(|error| error.to_string())
-}
-
 fn tensor<const D: usize, K: Kind>(data: &RecordBatch, column: &str, device: &Device) -> Result<Tensor<D, K>> {
-    let (values, shape) = flat(data, column, Some(D - 1))?;
-    let values = K::data(&values, shape).map_err(|what| Error::Column { column: column.to_owned(), what })?;
-    Ok(Tensor::from_data(values, device))
+    let array = find(data, column)?;
+    let values = flat(array, Some(D - 1)).and_then(|(values, shape)| K::data(&values, shape, device));
+    Ok(Tensor::from_data(values.map_err(|unfit| unfit.of(column, array))?, device))
 }
 
 fn find<'a>(data: &'a RecordBatch, column: &str) -> Result<&'a ArrayRef> {
-    data.column_by_name(column).ok_or_else(|| {
-        let names: Vec<_> = data.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
-        let what = format!("there is none; the stream carries {}", names.join(", "));
-        Error::Column { column: column.to_owned(), what }
-    })
+    data.column_by_name(column).ok_or_else(|| Misfit::missing(column, data, "#[column(name = \"…\")]").into())
 }
 
-fn no_nulls(array: &ArrayRef, place: &str) -> Result<(), String> {
+/// The error of a derived batch's `field`, given with its type, of the batch `of`.
+#[doc(hidden)]
+#[must_use]
+pub fn of_field(error: BoxError, field: &str, of: &str) -> BoxError {
+    match error.downcast::<Error>() {
+        Ok(error) => match *error {
+            Error::Column(misfit) => Error::from(misfit.of_field(format!("`{field}` of `{of}`"))).into(),
+            other => other.into(),
+        },
+        Err(other) => other,
+    }
+}
+
+fn no_nulls(array: &ArrayRef) -> Result<(), Unfit> {
     if array.null_count() == 0 {
         return Ok(());
     }
-    let at = (0..array.len()).find(|&at| array.is_null(at)).unwrap_or_default();
-    Err(format!("{place} {at} of the batch is null; fill or drop nulls while cleaning"))
+    let row = (0..array.len()).find(|&row| array.is_null(row));
+    Err(Unfit { row, what: of_null(None) })
 }
 
 /// The values of a column without their lists, and the shape that these give them; `levels` of lists, or all there are.
-fn flat(data: &RecordBatch, column: &str, levels: Option<usize>) -> Result<(ArrayRef, Vec<usize>)> {
-    let err = |what: String| Error::Column { column: column.to_owned(), what };
-    let mut values = ArrayRef::clone(find(data, column)?);
+fn flat(array: &ArrayRef, levels: Option<usize>) -> Result<(ArrayRef, Vec<usize>), Unfit> {
+    let mut values = ArrayRef::clone(array);
     let mut shape = vec![values.len()];
-    no_nulls(&values, "row").map_err(err)?;
+    no_nulls(&values)?;
     loop {
         match levels {
             Some(levels) if shape.len() > levels => break,
             None if !is_list(values.data_type()) => break,
             _ => {}
         }
-        let (length, items) = items(&values).map_err(err)?;
-        if items.null_count() > 0 {
-            return Err(err("a list holds a null; fill or drop nulls while cleaning".to_owned()));
-        }
+        let (length, items) = items(&values, &shape)?;
         shape.push(length);
+        if items.null_count() > 0 {
+            let index = (0..items.len()).find(|&index| items.is_null(index)).unwrap_or_default();
+            return Err(Unfit::at(index, &shape, format!("a list holds a null; {}", of_null(None))));
+        }
         values = items;
     }
     Ok((values, shape))
@@ -246,32 +189,37 @@ fn is_list(type_: &DataType) -> bool {
     matches!(type_, DataType::FixedSizeList(..) | DataType::List(_) | DataType::LargeList(_))
 }
 
-/// The common length of the lists in `array`, and their items, flat.
-fn items(array: &ArrayRef) -> Result<(usize, ArrayRef), String> {
+/// The common length of the lists in `array`, of which there are as many as `shape` says, and their items, flat.
+fn items(array: &ArrayRef, shape: &[usize]) -> Result<(usize, ArrayRef), Unfit> {
     match array.data_type() {
         DataType::FixedSizeList(..) => {
             let lists = array.as_fixed_size_list();
-            let length = usize::try_from(lists.value_length()).map_err(|error| error.to_string())?;
+            let length = usize::try_from(lists.value_length()).map_err(|error| Unfit::whole(error.to_string()))?;
             Ok((length, ArrayRef::clone(lists.values())))
         }
-        DataType::List(_) => equal_lists::<i32>(array),
-        DataType::LargeList(_) => equal_lists::<i64>(array),
-        other => Err(format!("lists were expected, to give the tensor another dimension; found {other}")),
+        DataType::List(_) => equal_lists::<i32>(array, shape),
+        DataType::LargeList(_) => equal_lists::<i64>(array, shape),
+        other => Err(Unfit::whole(format!(
+            "lists were expected, to give the tensor another dimension; found {other}: {}",
+            other_field(other, shape.len())
+        ))),
     }
 }
 
-fn equal_lists<O: OffsetSizeTrait>(array: &ArrayRef) -> Result<(usize, ArrayRef), String> {
+fn equal_lists<O: OffsetSizeTrait>(array: &ArrayRef, shape: &[usize]) -> Result<(usize, ArrayRef), Unfit> {
     let lists = array.as_list::<O>();
     let offsets = lists.value_offsets();
     let first = offsets.first().map_or(0, |offset| offset.as_usize());
     let last = offsets.last().map_or(0, |offset| offset.as_usize());
     let mut lengths = offsets.array_windows().map(|[start, end]| end.as_usize() - start.as_usize());
     let length = lengths.next().unwrap_or_default();
-    if let Some((row, other)) = lengths.enumerate().find(|&(_, other)| other != length) {
-        let row = row + 1;
-        return Err(format!(
-            "list 0 of the batch has {length} items and list {row} has {other}; pad or cut them first"
-        ));
+    if let Some((index, other)) = lengths.enumerate().find(|&(_, other)| other != length) {
+        let what = format!(
+            "list 0 of the batch has {length} items and list {} has {other}; pad or cut them first, in a transform \
+             (`StreamBuilder::transform`)",
+            index + 1
+        );
+        return Err(Unfit::at(index + 1, shape, what));
     }
     Ok((length, lists.values().slice(first, last - first)))
 }
@@ -285,8 +233,9 @@ mod tests {
             BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int32Array, ListArray,
             StringArray, UInt64Array,
         },
-        datatypes::UInt8Type,
+        datatypes::{Int32Type, UInt8Type},
     };
+    use burn::tensor::{Float, TensorData};
 
     use super::*;
 
@@ -335,8 +284,14 @@ mod tests {
     fn what_does_not_fit_is_named() {
         let device = Device::default();
         let data = batch(Arc::new(Float64Array::from(vec![Some(1.0), None])));
-        assert_eq!(message(floats::<1>(&data, "y", &device)), "column `y`: there is none; the stream carries x");
-        assert!(message(floats::<1>(&data, "x", &device)).contains("row 1 of the batch is null"));
+        assert_eq!(
+            message(floats::<1>(&data, "y", &device)),
+            "column `y`: there is none; the stream carries `x`: add it to `columns` of the recipe, if the data have it, or make the field an `Option`"
+        );
+        assert!(
+            message(floats::<1>(&data, "x", &device))
+                .starts_with("column `x` (Float64), row 1 of the batch: it is null")
+        );
         assert!(message(floats::<2>(&data.slice(0, 1), "x", &device)).contains("lists were expected"));
         assert!(message(ints::<1>(&data.slice(0, 1), "x", &device)).contains("integers cannot be made of Float64"));
 
@@ -389,7 +344,7 @@ mod tests {
         let flat: Tensor<2, Int> = shaped(&data, "x", [6], &device).unwrap();
         assert_eq!(flat.dims(), [2, 6]);
         let error = message(shaped::<3, 2, Float>(&data, "x", [2, 2], &device));
-        assert_eq!(error, "column `x`: a row has the shape [6], which cannot become [2, 2]");
+        assert!(error.ends_with("a row has the shape [6], which cannot become [2, 2]"), "{error}");
     }
 
     #[test]
@@ -404,7 +359,7 @@ mod tests {
 
         let data = batch(Arc::new(StringArray::from(vec![Some("soil"), Some("seed"), None])));
         assert_eq!(Vec::<String>::from_column(&data.slice(0, 2), "x", &device).unwrap(), ["soil", "seed"]);
-        assert!(message(Vec::<String>::from_column(&data, "x", &device)).contains("row 2 of the batch is null"));
+        assert!(message(Vec::<String>::from_column(&data, "x", &device)).contains("row 2 of the batch: it is null"));
         assert_eq!(ArrayRef::from_column(&data, "x", &device).unwrap().len(), 3);
 
         let data = batch(Arc::new(Int32Array::from(vec![-1, i32::MAX])));
