@@ -14,15 +14,18 @@ use arable_loader::{
     self as loader, Stream,
     stream::{State, StreamBuilder},
 };
-use burn::train::{
-    Learner, LearnerModel, LearningResult, SupervisedTraining,
-    checkpoint::{
-        Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy,
-        ComposedCheckpointingStrategy, FileCheckpointer, KeepLastNCheckpoints, MetricCheckpointingStrategy,
-    },
-    metric::{
-        LossMetric,
-        store::{Aggregate, Direction, EventStoreClient, Split},
+use burn::{
+    data::dataset::DatasetError,
+    train::{
+        Learner, LearnerModel, LearningResult, SupervisedTraining, TrainingError,
+        checkpoint::{
+            Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy,
+            ComposedCheckpointingStrategy, FileCheckpointer, KeepLastNCheckpoints, MetricCheckpointingStrategy,
+        },
+        metric::{
+            LossMetric,
+            store::{Aggregate, Direction, EventStoreClient, Split},
+        },
     },
 };
 
@@ -74,7 +77,7 @@ impl Checkpoints {
     pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
         let folder = directory.as_ref().join("checkpoint");
         let newest = complete_epochs(&folder)?.into_iter().max();
-        let load = |epoch| Ok((epoch, State::load(&state_path(&folder, epoch)).map_err(Error::Stream)?));
+        let load = |epoch| Ok::<_, Error>((epoch, State::load(&state_path(&folder, epoch)).map_err(Error::Stream)?));
         let newest = newest.map(load).transpose()?;
         Ok(Self { folder, newest })
     }
@@ -110,7 +113,8 @@ impl Checkpoints {
     /// last two checkpoints are kept, and the one with the lowest loss in validation.
     ///
     /// If the stream begins anew where the model goes on, the training ends with [`Error::NotResumed`] before its first
-    /// step.
+    /// step; if virtual epochs have another length than before, with [`Error::EpochLength`]. If a state cannot be written,
+    /// it ends at the next batch, or with its last epoch, with [`Error::Stream`].
     pub fn launch<M: LearnerModel, O: 'static>(
         &self,
         training: SupervisedTraining<M>,
@@ -135,16 +139,25 @@ impl Checkpoints {
             Mirrored { strategy, folder: self.folder.clone(), run: Arc::clone(loader.run()), obsolete: Vec::new() };
         let training =
             training.with_custom_checkpointers(model, optimizer, scheduler).with_checkpointing_strategy(strategy);
-        match self.epoch() {
+        let training = match self.epoch() {
             Some(epoch) => {
-                if loader.run().with_stream(|stream| stream.batches()) == 0 {
+                let (batches, epoch_batches) = loader.run().progress();
+                if batches == 0 {
                     loader.run().feedback.fault(Error::NotResumed { epoch });
+                } else if batches != epoch as u64 * epoch_batches {
+                    loader.run().feedback.fault(Error::EpochLength { epoch, batches, epoch_batches });
                 }
                 training.checkpoint(epoch)
             }
             None => training,
+        };
+        let mut result = training.launch(learner);
+        // Where no batch was asked for any more, nobody was told.
+        if let (None, Some(fault)) = (&result.error, loader.run().feedback.take_fault()) {
+            result.error = Some(Arc::new(TrainingError::Dataset(DatasetError::new(fault))));
         }
-        .launch(learner)
+        forget_outdated(&self.folder);
+        result
     }
 }
 
@@ -158,8 +171,18 @@ fn state_path(folder: &Path, epoch: usize) -> PathBuf {
     folder.join(format!("loader-{epoch}.state"))
 }
 
+fn record_path(folder: &Path, name: &str, epoch: usize) -> PathBuf {
+    folder.join(format!("{name}-{epoch}.{RECORD}"))
+}
+
 /// The epochs of which all records and the state are there. Each is written whole or not at all.
 fn complete_epochs(folder: &Path) -> Result<Vec<usize>> {
+    let is_complete = |epoch: &usize| RECORDS.iter().all(|name| record_path(folder, name, *epoch).is_file());
+    Ok(states(folder)?.into_iter().filter(is_complete).collect())
+}
+
+/// The epochs of which there is a state.
+fn states(folder: &Path) -> Result<Vec<usize>> {
     let io = |error| Error::Stream(loader::Error::io("read", folder)(error));
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -169,12 +192,28 @@ fn complete_epochs(folder: &Path) -> Result<Vec<usize>> {
     for entry in entries {
         let name = entry.map_err(io)?.file_name();
         let epoch = name.to_str().and_then(|name| name.strip_prefix("loader-")?.strip_suffix(".state"));
-        let Some(epoch) = epoch.and_then(|epoch| epoch.parse().ok()) else { continue };
-        if RECORDS.iter().all(|name| folder.join(format!("{name}-{epoch}.{RECORD}")).is_file()) {
-            epochs.push(epoch);
-        }
+        epochs.extend(epoch.and_then(|epoch| epoch.parse::<usize>().ok()));
     }
     Ok(epochs)
+}
+
+/// Deletes the states of checkpoints of which burn has deleted all records: before the newest that is complete.
+fn forget_outdated(folder: &Path) {
+    let Ok(Some(newest)) = complete_epochs(folder).map(|epochs| epochs.into_iter().max()) else { return };
+    for epoch in states(folder).unwrap_or_default() {
+        if epoch < newest && !RECORDS.iter().any(|name| record_path(folder, name, epoch).exists()) {
+            remove_state(folder, epoch);
+        }
+    }
+}
+
+fn remove_state(folder: &Path, epoch: usize) {
+    let path = state_path(folder, epoch);
+    if let Err(error) = fs::remove_file(&path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, path = %path.display(), "a state that is not needed any more was left behind");
+    }
 }
 
 /// A strategy of burn's, with the stream's states saved and deleted as it decides.
@@ -193,12 +232,7 @@ impl<S: CheckpointingStrategy> CheckpointingStrategy for Mirrored<S> {
         // outlives its records by an epoch.
         actions.sort_by_key(|action| !matches!(action, CheckpointingAction::Save));
         for epoch in std::mem::take(&mut self.obsolete) {
-            let path = state_path(&self.folder, epoch);
-            if let Err(error) = fs::remove_file(&path)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                tracing::warn!(%error, path = %path.display(), "a state that is not needed any more was left behind");
-            }
+            remove_state(&self.folder, epoch);
         }
         for action in &actions {
             match action {

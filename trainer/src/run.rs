@@ -118,6 +118,11 @@ impl Run {
         self.epochs.saturating_mul(self.epoch_batches)
     }
 
+    /// The batches that this process was handed so far, and those of a virtual epoch.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        (self.handed(&self.dealing().stream), self.epoch_batches)
+    }
+
     /// How many batches this process was handed. The stream counts those of all processes.
     fn handed(&self, stream: &Stream) -> u64 {
         stream.batches().saturating_sub(self.rank).div_ceil(self.world)
@@ -242,13 +247,17 @@ impl Lease {
         if let Some(fault) = run.feedback.take_fault() {
             return Err(fault);
         }
+        let asked = Instant::now();
+        let step = self.handed_over.take().map_or(Duration::ZERO, |handed_over| asked - handed_over);
+        let batching = std::mem::take(&mut self.batching);
         if self.done >= run.epoch_batches.div_ceil(self.ranks) {
+            run.tally.change(|sums| {
+                sums.batching += batching;
+                sums.step += step;
+            });
             return Ok(None);
         }
         run.feedback.send_late(self.next_number() + self.ranks - 1);
-        let asked = Instant::now();
-        let step = self.handed_over.map_or(Duration::ZERO, |handed_over| asked - handed_over);
-        let batching = std::mem::take(&mut self.batching);
         let mut dealing = run.dealing();
         let dealt = self.deal(&mut dealing)?;
         if let Dealt::Batch(batch) = &dealt {
@@ -328,6 +337,10 @@ impl Lease {
                 return Ok(None);
             }
             let Some(batch) = dealing.stream.next() else {
+                let plan = dealing.stream.plan();
+                if plan.rows() == 0 {
+                    return Err(Error::Empty { dataset: plan.url.clone() });
+                }
                 return Err(Error::Ended { batch: run.handed(&dealing.stream), batches: run.batches() });
             };
             let batch = batch.map_err(Error::Stream)?;
@@ -343,10 +356,6 @@ impl Lease {
             let owner = batch.number % self.ranks;
             dealing.ranks[owner as usize].waiting.push_back(batch);
         }
-    }
-
-    pub(crate) fn run(&self) -> &Arc<Run> {
-        &self.run
     }
 
     /// Slots of this virtual epoch that were handed to this rank, by this lease or by one before it.

@@ -29,7 +29,7 @@ use burn::{
     optim::AdamConfig,
     tensor::{Device, Int, Tensor, activation::relu},
     train::{
-        ClassificationOutput, InferenceStep, Learner, SupervisedTraining, TrainOutput, TrainStep,
+        ClassificationOutput, InferenceStep, Learner, LearningResult, SupervisedTraining, TrainOutput, TrainStep,
         checkpoint::KeepLastNCheckpoints, metric::LossMetric,
     },
 };
@@ -266,15 +266,75 @@ fn a_stream_that_begins_anew_where_the_model_goes_on_is_refused() {
         .num_epochs(train.num_epochs());
     let learner = Learner::new(Model::new(), AdamConfig::new().init(), 0.01);
     let result = checkpoints.launch(training, &train, learner);
+    assert!(matches!(ended_with(&result), Error::NotResumed { epoch: found } if *found == epoch));
+}
+
+/// The trainer's own error that a training ended with.
+fn ended_with<M>(result: &LearningResult<M>) -> &Error {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&**result.error.as_ref().expect("an error"));
     while let Some(error) = source {
-        if let Some(Error::NotResumed { epoch: found }) = error.downcast_ref() {
-            assert_eq!(*found, epoch);
-            return;
+        if let Some(ours) = error.downcast_ref() {
+            return ours;
         }
         source = error.source();
     }
     panic!("the training ended with {:?}", result.error);
+}
+
+/// What is left to do in `folder` with virtual epochs of `epoch_batches`, as far as it comes.
+fn go_on(folder: &Path, epoch_batches: u64) -> LearningResult<Model> {
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let builder = Memory::new(data()).builder(recipe(BATCH, PASSES).epoch_batches(epoch_batches));
+    let (checkpoints, stream) = Checkpoints::resume(folder, builder).unwrap();
+    let train = CuratedDataLoader::from_arrow(stream, PointBatcher);
+    let training = SupervisedTraining::new(folder, train.clone().into_arc(), Arc::new(NoValidation))
+        .with_application_logger(None)
+        .metric_train_numeric(LossMetric::new())
+        .num_epochs(train.num_epochs());
+    let learner = Learner::new(Model::new(), AdamConfig::new().init(), 0.01);
+    checkpoints.launch_with(KeepLastNCheckpoints::new(2), training, &train, learner)
+}
+
+#[test]
+fn virtual_epochs_of_another_length_are_refused_and_not_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    train_and_die(folder.path(), 10);
+    // With the longer one there would be no epoch left to train.
+    for epoch_batches in [3, 24] {
+        let result = go_on(folder.path(), epoch_batches);
+        let Error::EpochLength { epoch, batches, epoch_batches: found } = ended_with(&result) else {
+            panic!("the training ended with {:?}", result.error)
+        };
+        assert_eq!((*batches, *found), (*epoch as u64 * EPOCH_BATCHES, epoch_batches));
+    }
+    assert!(go_on(folder.path(), EPOCH_BATCHES).error.is_none());
+}
+
+#[test]
+fn a_state_that_cannot_be_written_ends_the_training_also_at_its_last_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let last = (93_usize.div_ceil(BATCH) * PASSES).div_ceil(EPOCH_BATCHES as usize);
+    fs::create_dir_all(folder.path().join("checkpoint").join(format!("loader-{last}.state")).join("in the way"))
+        .unwrap();
+    let result = go_on(folder.path(), EPOCH_BATCHES);
+    assert!(matches!(ended_with(&result), Error::Stream(_)), "{:?}", result.error);
+}
+
+#[test]
+fn a_finished_training_leaves_a_state_for_each_checkpoint_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    train(folder.path());
+    let checkpoint = folder.path().join("checkpoint");
+    let names = fs::read_dir(&checkpoint).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: Vec<_> = names.collect();
+    let epochs = |before: &str, after: &str| {
+        let mut epochs: Vec<usize> =
+            names.iter().filter_map(|name| name.strip_prefix(before)?.strip_suffix(after)?.parse().ok()).collect();
+        epochs.sort_unstable();
+        epochs
+    };
+    assert_eq!(epochs("loader-", ".state"), epochs("model-", ".bpk"));
+    assert_eq!(epochs("loader-", ".state").len(), 2);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use arable_loader::{
@@ -456,4 +457,34 @@ fn an_evaluation_that_cannot_be_read_ends_with_its_error() {
     let error = iterator.find_map(Result::err).unwrap();
     assert!(matches!(error.source().and_then(|error| error.downcast_ref()), Some(Error::Stream(_))), "{error:?}");
     assert!(iterator.next().is_none());
+}
+
+#[test]
+fn the_last_step_of_an_epoch_is_time_that_the_training_was_busy() {
+    const STEP: Duration = Duration::from_millis(3);
+    let stream = Memory::new(data(8)).builder(recipe(4, 2).epoch_batches(1)).open().unwrap();
+    let loader = CuratedDataLoader::from_arrow(stream, xs);
+    for _ in 0..4 {
+        let mut iterator = loader.iter();
+        settle(&iterator.next().unwrap().unwrap());
+        let begun = Instant::now();
+        while begun.elapsed() < STEP {}
+        assert!(iterator.next().is_none());
+        // Asking again adds nothing.
+        assert!(iterator.next().is_none());
+    }
+    let pace = loader.pace();
+    assert!(pace.step >= 4 * STEP && pace.step < 400 * STEP, "{pace:?}");
+}
+
+#[test]
+fn data_without_a_row_say_so() {
+    let loader = CuratedDataLoader::from_arrow(Memory::in_blocks(data(0), 4).stream(4, 1), xs);
+    let error = walk(loader.iter()).1;
+    assert!(matches!(ours(&error), Error::Empty { dataset } if dataset == "memory"), "{error:?}");
+    let evaluation = EvaluationDataLoader::from_arrow(
+        Memory::in_blocks(data(0), 4).stream(4, 3).evaluation(Part::Train).unwrap(),
+        xs,
+    );
+    assert!(evaluation.iter().next().is_none());
 }
