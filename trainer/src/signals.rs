@@ -15,7 +15,8 @@ pub struct Signals {
     pub(crate) alignments: Option<Vec<f32>>,
 }
 
-/// What the norm of the loss's gradient at the model's output follows from. Computed only where a selector asks for it.
+/// What the norm of the loss's gradient at the model's output follows from, where that is not what is sent back anyway.
+/// Computed only where a selector asks for it.
 /// Outside autodiff.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one a batch, never a list of them")]
@@ -73,14 +74,20 @@ impl Signals {
         let [batch, classes] = logits.dims();
         assert!(targets.dims() == [batch], "logits {:?} and labels {:?}", logits.dims(), targets.dims());
         let (z, y) = (logits.clone().without_autodiff(), targets.clone().without_autodiff());
+        if batch * classes <= FEW {
+            return Self { classes: Some(Classes::Logits(z, y)), ..Self::none() };
+        }
         let gradient = Some(Gradient::Classes(z.clone(), y.clone()));
-        let classes = if batch * classes <= FEW { Classes::Logits(z, y) } else { Classes::Rows(rows(z, y)) };
-        Self { classes: Some(classes), gradient, alignments: None }
+        Self { classes: Some(Classes::Rows(rows(z, y))), gradient, alignments: None }
     }
 
     /// ‖softmax(z) − onehot(y)‖₂ of each sample (EL2N; Paul et al. 2021), or the norms that were given; `[batch]`.
     pub(crate) fn gradient_norms(&self) -> Option<Tensor<1>> {
-        match self.gradient.clone()? {
+        let gradient = self.gradient.clone().or_else(|| match &self.classes {
+            Some(Classes::Logits(z, y)) => Some(Gradient::Classes(z.clone(), y.clone())),
+            _ => None,
+        });
+        match gradient? {
             Gradient::Norm(norms) => Some(norms),
             Gradient::Classes(z, y) => {
                 let [batch, classes] = z.dims();

@@ -42,6 +42,12 @@ impl Losses {
         self.factors.clone()
     }
 
+    /// How many losses there are, and factors where there are any.
+    pub(crate) fn lengths(&self) -> (usize, Option<usize>) {
+        let length = |tensor: &Tensor<1>| tensor.dims()[0];
+        (length(&self.losses), self.factors.as_ref().map(length))
+    }
+
     /// Σ fᵢ lᵢ / Σ fᵢ, `[1]`. Where all factors are 0 it is 0, with gradients of 0, and not NaN.
     #[must_use]
     pub fn mean(self) -> Tensor<1> {
