@@ -211,6 +211,7 @@ impl<B> Curated<B> {
             return losses.mean();
         };
         let receipt = slots.receipt.lock().unwrap_or_else(PoisonError::into_inner).take();
+        slots.feedback.remembered();
         if let Err(error) = slots.check(&losses, &signals) {
             slots.feedback.fault(error);
             // A sum of zeros that keeps the graph, so that the step's `backward` still works.
@@ -232,17 +233,23 @@ impl<B> Curated<B> {
     }
 }
 
+impl Drop for Slots {
+    fn drop(&mut self) {
+        if self.receipt.get_mut().unwrap_or_else(PoisonError::into_inner).is_some() {
+            self.feedback.forgotten();
+        }
+    }
+}
+
 impl Slots {
     pub(crate) fn check(&self, losses: &Losses, signals: &Signals) -> Result<(), Error> {
         let slots = self.weights.len();
         let mismatch = |what, found| Error::Mismatch { batch: self.number, what, found, slots };
-        let [found] = losses.per_sample().dims();
+        let (found, factors) = losses.lengths();
         if found != slots {
             return Err(mismatch("losses", found));
         }
-        if let Some([found]) = losses.factors().map(|factors| factors.dims())
-            && found != slots
-        {
+        if let Some(found) = factors.filter(|&found| found != slots) {
             return Err(mismatch("factors", found));
         }
         match signals.len() {

@@ -7,7 +7,10 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     thread::JoinHandle,
 };
 
@@ -48,9 +51,18 @@ pub(crate) struct Feedback {
     /// How many may be held: waking a thread costs more than what it does for one batch.
     hold: usize,
     thread: Option<JoinHandle<()>>,
+    /// What was read, to be let go by whoever settles next: memory of one thread that another lets go keeps both waiting
+    /// for the allocator.
+    read: Arc<Mutex<Vec<Tensors>>>,
     /// What a training step did wrong, which only the loader's next `next()` can tell burn.
     fault: Mutex<Option<Error>>,
+    /// How many batches were dropped in place of being settled; [`SETTLED`] once one was settled.
+    forgotten: AtomicU32,
 }
+
+/// As many batches may be looked at and dropped, before it is taken for a training step that forgets to settle them.
+const FORGOTTEN: u32 = 16;
+const SETTLED: u32 = u32::MAX;
 
 impl Feedback {
     /// `hold` is how many batches later than it is settled one may be sent; at least 1, which is at once.
@@ -58,6 +70,8 @@ impl Feedback {
         // Without a bound, so that no step waits for it. Each batch holds its losses and signals on the device, and where
         // draws depend on them the stream waits for reports that are `feedback_lag` batches late.
         let (sender, receiver) = channel::unbounded();
+        let read = Arc::<Mutex<Vec<Tensors>>>::default();
+        let done_with = Arc::clone(&read);
         let thread = std::thread::Builder::new().name("arable-feedback".into()).spawn(move || {
             let mut diverged = 0;
             while let Ok(first) = receiver.recv() {
@@ -68,7 +82,8 @@ impl Feedback {
                         Message::Drain(done) => drained.push(done),
                     }
                 }
-                report(batches, &mut diverged);
+                let tensors = report(batches, &mut diverged);
+                lock(&done_with).extend(tensors);
                 drop(drained);
             }
         });
@@ -78,11 +93,21 @@ impl Feedback {
                 held: Mutex::default(),
                 hold,
                 thread: Some(thread),
+                read,
                 fault: Mutex::default(),
+                forgotten: AtomicU32::default(),
             },
             Err(error) => {
                 tracing::warn!(%error, "no thread for the feedback: each step reads its own losses, and waits for them");
-                Self { sender: None, held: Mutex::default(), hold: 1, thread: None, fault: Mutex::default() }
+                Self {
+                    sender: None,
+                    held: Mutex::default(),
+                    hold: 1,
+                    thread: None,
+                    read,
+                    fault: Mutex::default(),
+                    forgotten: AtomicU32::default(),
+                }
             }
         }
     }
@@ -93,6 +118,7 @@ impl Feedback {
             no_signal(settled.receipt.batch(), &error);
             return;
         }
+        drop(std::mem::take(&mut *lock(&self.read)));
         let mut held = self.held();
         held.push(settled);
         if held.len() >= self.hold {
@@ -110,7 +136,7 @@ impl Feedback {
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<Settled>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 
     /// Under the lock, so that reports keep their order.
@@ -121,7 +147,7 @@ impl Feedback {
             None => Some(Message::Settled(settled)),
         };
         if let Some(Message::Settled(settled)) = unsent {
-            report(settled, &mut 0);
+            drop(report(settled, &mut 0));
         }
     }
 
@@ -135,16 +161,37 @@ impl Feedback {
             // Nothing is ever sent: the thread drops its end, which ends the wait.
             let _closed = waiting.recv();
         }
+        drop(std::mem::take(&mut *lock(&self.read)));
     }
 
     /// Keeps what a training step did wrong until the loader is asked for its next batch; the first fault counts.
     pub(crate) fn fault(&self, error: Error) {
         tracing::error!(%error, "the training ends at the next batch");
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        lock(&self.fault).get_or_insert(error);
+    }
+
+    /// Takes note of a batch that was dropped and not settled. A training step may well do without `settle` and never be
+    /// told that nothing is weighed, so a word is said where none of the first batches was settled.
+    pub(crate) fn forgotten(&self) {
+        let more = |count| (count < FORGOTTEN).then_some(count + 1);
+        if self.forgotten.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) == Ok(FORGOTTEN - 1) {
+            tracing::warn!(
+                batches = FORGOTTEN,
+                "none of the first batches was settled: weights are not applied and values learn nothing; call `settle` in \
+                 the training step, and differentiate what it gives"
+            );
+        }
+    }
+
+    /// Takes note of a batch that was settled.
+    pub(crate) fn remembered(&self) {
+        if self.forgotten.load(Ordering::Relaxed) != SETTLED {
+            self.forgotten.store(SETTLED, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn take_fault(&self) -> Option<Error> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.fault).take()
     }
 }
 
@@ -160,12 +207,17 @@ impl Drop for Feedback {
     }
 }
 
+/// Locks without regard to a panic elsewhere: what the locks guard is changed in single steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A batch's losses and classes, to be read.
 pub(crate) type Tensors = (Tensor<1>, Option<Classes>);
 
 /// Reads the batches' tensors and reports, in their order; whatever fails drops the receipt, which the loader takes for
-/// "no signal". `diverged` counts the batches so far of which no loss was a finite number.
-fn report(batches: Vec<Settled>, diverged: &mut u64) {
+/// "no signal". `diverged` counts the batches so far of which no loss was a finite number. Gives the tensors back.
+fn report(batches: Vec<Settled>, diverged: &mut u64) -> Vec<Tensors> {
     let parts = batches.into_iter().map(|Settled { receipt, losses, classes }| (receipt, (losses, classes)));
     let (receipts, tensors): (Vec<_>, Vec<_>) = parts.unzip();
     for (receipt, signals) in receipts.into_iter().zip(read_all(&tensors)) {
@@ -191,6 +243,7 @@ fn report(batches: Vec<Settled>, diverged: &mut u64) {
             Err(error) => no_signal(batch, &error),
         }
     }
+    tensors
 }
 
 /// The signals of each batch; neighbours of one device are read in one transaction.

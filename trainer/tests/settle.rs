@@ -4,7 +4,10 @@
 
 mod support;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use arable_loader::{
     ClassSignal, Position, Signal,
@@ -205,4 +208,59 @@ fn everything_that_was_settled_is_reported_before_the_run_is_gone() {
         assert!(report.rows.iter().map(|(position, _)| position).eq(batch.positions()));
         assert!(report.rows.iter().all(|(position, signal)| signal.loss == position.row as f32));
     }
+}
+
+/// The messages of all events of a thread.
+struct Words(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Words {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Message<'a>(&'a mut Vec<String>);
+        impl tracing::field::Visit for Message<'_> {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "message" {
+                    self.0.push(format!("{value:?}"));
+                }
+            }
+        }
+        event.record(&mut Message(&mut self.0.lock().unwrap()));
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_training_that_never_settles_is_told_so_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |settled: &[usize]| {
+        let words = Arc::new(Mutex::new(Vec::new()));
+        tracing::subscriber::with_default(Words(Arc::clone(&words)), || {
+            let values: Vec<f32> = (0..64).map(|x| x as f32).collect();
+            let loader = loader(&values, &[1.0; 64], 1, &folder.path().join(format!("{settled:?}")));
+            for (number, batch) in loader.iter().enumerate() {
+                let batch = batch.unwrap();
+                if settled.contains(&number) {
+                    let _loss = batch.settle(batch.clone(), Signals::none());
+                }
+            }
+        });
+        let words = words.lock().unwrap();
+        words.iter().filter(|word| word.contains("none of the first batches was settled")).count()
+    };
+    assert_eq!(said(&[]), 1);
+    assert_eq!(said(&[3]), 0, "some may be looked at and dropped");
 }
