@@ -137,9 +137,9 @@ impl Run {
     }
 
     /// Brings the share of kept rows up to date, now and then: it is a sum over all blocks that were read so far.
-    fn count_kept(&self, handed: u64, stream: &Stream) {
+    fn count_kept(&self, is_first: bool, handed: u64, stream: &Stream) {
         const EVERY: u64 = 64;
-        if handed % EVERY == 1 || handed.is_multiple_of(self.epoch_batches) {
+        if is_first || handed % EVERY == 1 || handed.is_multiple_of(self.epoch_batches) {
             let account = stream.account();
             self.tally.change(|sums| (sums.kept, sums.read) = (account.kept, account.read));
         }
@@ -273,7 +273,8 @@ impl Lease {
                 sums.batching += batching;
                 sums.step += step;
             });
-            run.count_kept(run.handed(&dealing.stream), &dealing.stream);
+            // At the first of a lease too: a run that goes on has kept and dropped rows before.
+            run.count_kept(self.given.is_none(), run.handed(&dealing.stream), &dealing.stream);
         }
         self.done += 1;
         let cursor = &mut dealing.ranks[self.rank as usize];

@@ -12,7 +12,7 @@ use std::{
 };
 
 use arable_loader::{
-    Position, Report,
+    Position, Recipe, Report,
     arrow::array::{ArrayRef, FixedSizeListArray, Int64Array, RecordBatch},
     arrow::datatypes::Float32Type,
 };
@@ -63,13 +63,17 @@ fn loader(weight: f32, folder: &Path) -> CuratedDataLoader<PointBatch> {
 
 /// The same with a weight for each row.
 fn loader_of(weight: impl FnMut(usize) -> f32, folder: &Path) -> CuratedDataLoader<PointBatch> {
+    let weights: Vec<_> = (0..points().len()).map(weight).collect();
+    CuratedDataLoader::of_columns(Memory::new(columns_of_points()).weighted(&weights, BATCH, EPOCHS, folder))
+}
+
+/// The points as rows.
+fn columns_of_points() -> RecordBatch {
     let points = points();
     let x = points.iter().map(|point| Some(point.x.map(Some)));
     let x: ArrayRef = Arc::new(FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(x, 2));
     let label: ArrayRef = Arc::new(Int64Array::from_iter_values(points.iter().map(|point| point.label)));
-    let data = RecordBatch::try_from_iter([("x", x), ("label", label)]).unwrap();
-    let weights: Vec<_> = (0..points.len()).map(weight).collect();
-    CuratedDataLoader::of_columns(Memory::new(data).weighted(&weights, BATCH, EPOCHS, folder))
+    RecordBatch::try_from_iter([("x", x), ("label", label)]).unwrap()
 }
 
 #[derive(Clone, Debug)]
@@ -378,6 +382,26 @@ fn what_the_stream_has_to_say_stands_beside_the_loss() {
     near("Effective sample size", 200.0 / 3.0);
     assert!(values("Wait for data").iter().all(|wait| wait.is_finite() && *wait >= 0.0));
     assert!(values("Loss").len() >= BATCHES as usize);
+}
+
+#[test]
+fn a_run_that_goes_on_shows_the_rows_kept_so_far_from_its_first_batch() {
+    let recipe = "epochs = 3\n[dataset]\nurl = \"memory\"\n[[clean]]\nop = \"predicate\"\nkeep = \"label < 2\"\n\
+                  [batch]\nsize = 8\nepoch_batches = 4";
+    let builder = || Memory::new(columns_of_points()).builder(Recipe::from_toml(recipe).unwrap());
+    let mut stream = builder().open().unwrap();
+    assert_eq!(stream.by_ref().take(5).count(), 5);
+    let stream = builder().resume(stream.state().unwrap()).open().unwrap();
+
+    let loader = CuratedDataLoader::<PointBatch>::of_columns(stream);
+    let shown = Shown::default();
+    let values = Arc::clone(&shown.values);
+    let result = train(loader.clone().into_arc(), 0.3, |training| {
+        loader.watch(training).renderer(Box::new(shown)).num_epochs(1)
+    });
+    assert!(result.error.is_none(), "{:?}", result.error);
+    let kept = &values.lock().unwrap()["Kept rows"];
+    assert!(!kept.is_empty() && kept.iter().all(|kept| (60.0..75.0).contains(kept)), "{kept:?}");
 }
 
 #[test]
