@@ -21,7 +21,8 @@ use tasks::{Convolutional, Perceptron, Task, Transformer};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const USAGE: &str = "train-benchmark [--rounds N]\ntrain-benchmark --train MODEL WAY TIMES    (each a number from 0)";
+const USAGE: &str =
+    "train-benchmark [--rounds N] [--model MODEL]\ntrain-benchmark --train MODEL WAY TIMES    (each a number from 0)";
 
 /// Rounds where nothing else is said.
 const ROUNDS: usize = 11;
@@ -29,8 +30,11 @@ const ROUNDS: usize = 11;
 fn main() -> Result<()> {
     let arguments: Vec<_> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => everything(ROUNDS),
-        ["--rounds", rounds] => everything(rounds.parse()?),
+        [] => everything(ROUNDS, None),
+        ["--rounds", rounds] => everything(rounds.parse()?, None),
+        // The steps of one model alone, which are over while a machine stays quiet.
+        ["--model", model] => everything(ROUNDS, Some(model.parse()?)),
+        ["--rounds", rounds, "--model", model] => everything(rounds.parse()?, Some(model.parse()?)),
         // What a process of its own is started with.
         ["--peak", task, way] => peak(task.parse()?, way.parse()?, 3),
         // The same for longer, under a profiler.
@@ -39,7 +43,8 @@ fn main() -> Result<()> {
     }
 }
 
-fn everything(rounds: usize) -> Result<()> {
+/// All tables, or that of the steps of one model.
+fn everything(rounds: usize, model: Option<usize>) -> Result<()> {
     if rounds == 0 {
         return Err("there must be one round at least".into());
     }
@@ -55,10 +60,15 @@ fn everything(rounds: usize) -> Result<()> {
             "| model | batches | processor ms a step | of bare | µs more than bare | wall ms a step | of bare \
              | waits for data | peak MiB |\n|---|---|---|---|---|---|---|---|---|"
         );
-        table::<Perceptron>(0, device, rounds)?;
-        table::<Convolutional>(1, device, rounds)?;
-        table::<Transformer>(2, device, rounds)?;
+        let tables = [table::<Perceptron>, table::<Convolutional>, table::<Transformer>];
+        let wanted = |number: &usize| model.is_none_or(|model| model == *number);
+        for (number, table) in tables.into_iter().enumerate().filter(|(number, _)| wanted(number)) {
+            table(number, device, rounds)?;
+        }
         println!();
+    }
+    if model.is_some() {
+        return Ok(());
     }
     println!("## A batch alone, on flex\n");
     println!("| model | µs of processor: columns | rows through serde | times as much |\n|---|---|---|---|");
