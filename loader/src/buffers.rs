@@ -1,7 +1,8 @@
-//! Memory that reading and decoding use again.
+//! Memory that reading, decoding and gathering use again.
 //!
-//! A block's pages live until its window closes, and then go back to the system, which clears every page of memory before
-//! it gives it out anew: dearer than hashing what is read into it. So large buffers are kept for the next block instead.
+//! A block's pages live until its window closes, and the rows gathered for batches until these are used up; both would then
+//! go back to the system, which clears every page of memory before it gives it out anew: dearer than hashing what is read
+//! into it. So large buffers are kept for the next block or the next batches instead.
 
 use bytes::Bytes;
 use std::{
@@ -16,7 +17,7 @@ const LOOKED_AT: usize = 64;
 
 /// Buffers that were given back. Clones share them.
 #[derive(Clone)]
-pub(super) struct Buffers(Arc<Mutex<Kept>>);
+pub(crate) struct Buffers(Arc<Mutex<Kept>>);
 
 struct Kept {
     buffers: Vec<Vec<u8>>,
@@ -40,27 +41,27 @@ impl Kept {
 
 impl Buffers {
     /// Keeps buffers as long as they and those in use are at most `limit` bytes together.
-    pub(super) fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         Self(Arc::new(Mutex::new(Kept { buffers: Vec::new(), kept: 0, lent: 0, limit })))
     }
 
     /// Keeps buffers from here on as long as they and those in use are at most `limit` bytes together.
-    pub(super) fn limit(&self, limit: u64) {
+    pub(crate) fn limit(&self, limit: u64) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.limit = usize::try_from(limit).unwrap_or(usize::MAX);
         kept.shrink();
     }
 
     /// An empty buffer with room for `length` bytes.
-    pub(super) fn take(&self, length: usize) -> Lent {
+    pub(crate) fn take(&self, length: usize) -> Lent {
         let mut lent = self.lend(length);
         lent.bytes.clear();
         lent
     }
 
     /// A buffer of `length` bytes, whatever they are: for what is written over them all.
-    pub(super) fn take_filled(&self, length: usize) -> Lent {
+    pub(crate) fn take_filled(&self, length: usize) -> Lent {
         let mut lent = self.lend(length);
         lent.bytes.resize(length, 0);
         lent
@@ -95,8 +96,8 @@ impl fmt::Debug for Buffers {
 }
 
 /// A buffer that goes back where it came from.
-pub(super) struct Lent {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Lent {
+    pub(crate) bytes: Vec<u8>,
     /// What it was counted as.
     size: usize,
     home: Option<Buffers>,
@@ -104,7 +105,7 @@ pub(super) struct Lent {
 
 impl Lent {
     /// What was written to it; it goes back once nobody holds a part of that any more.
-    pub(super) fn freeze(self) -> Bytes {
+    pub(crate) fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }

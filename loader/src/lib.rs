@@ -30,6 +30,7 @@ pub mod stream;
 pub mod strict;
 pub mod value;
 
+mod buffers;
 mod byte_size;
 mod draw;
 mod error;

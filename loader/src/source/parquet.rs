@@ -3,7 +3,6 @@
 //! A block is a row group, or a range of its rows where the whole would decode to more than the limit; reading such a
 //! range reads, and hashes, the row group's whole chunks. Knows nothing of URLs and of other formats.
 
-mod buffers;
 mod decode;
 mod footer;
 mod pages;
@@ -21,14 +20,13 @@ use super::{
     schema::widening,
     store::{Ready, Store},
 };
-use crate::{Block, Error, Hash, Place, Plan, Result, Shard, Span};
+use crate::{Block, Error, Hash, Place, Plan, Result, Shard, Span, buffers::Buffers};
 use ::parquet::{
     arrow::{ProjectionMask, arrow_reader::ArrowReaderMetadata},
     basic::{Compression, Encoding, Type},
     file::metadata::{ColumnChunkMetaData, RowGroupMetaData},
 };
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
-use buffers::Buffers;
 use footer::Footer;
 use std::{fmt, ops::Range, sync::Arc};
 

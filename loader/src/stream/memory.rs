@@ -41,6 +41,8 @@ const BLOCKS_ENOUGH: u64 = 8;
 pub(super) struct Gathering {
     pub(super) batches: usize,
     pub(super) ahead: usize,
+    /// What all made batches are counted as, in bytes.
+    pub(super) bytes: u64,
 }
 
 /// Bytes of values a row that the policy asks for beside those: a recent mean, what a reference model says.
@@ -137,7 +139,7 @@ impl Budget {
 
     /// How batches are gathered. It follows from the recipe and the plan, and decides nothing of what is emitted.
     pub(super) const fn gathering(&self) -> Gathering {
-        Gathering { batches: self.stretch as usize, ahead: self.ahead as usize }
+        Gathering { batches: self.stretch as usize, ahead: self.ahead as usize, bytes: self.batches }
     }
 
     /// As many blocks as half of what is left for blocks holds, since the other half is for those on their way; but no

@@ -18,6 +18,7 @@ mod data;
 mod domains;
 mod evaluation;
 mod fill;
+mod fixed_width;
 mod identity;
 mod intake;
 mod length;

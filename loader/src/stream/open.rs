@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     Error, Recipe, Report, Result,
+    buffers::Buffers,
     clean::{Action, Cleaner, Operator, OperatorSpec},
     recipe::Part,
     source::Source,
@@ -429,6 +430,7 @@ impl StreamBuilder {
             handed_rows: AtomicU64::new(begun.trained),
             end: OnceLock::new(),
             meters,
+            buffers: Buffers::new(budget.gathering().bytes),
         });
         let known_at_start = start.table.snapshot();
         let threads = recipe.stream.threads as usize;

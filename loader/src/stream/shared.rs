@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Hash, Report,
+    buffers::Buffers,
     recipe::{Exhausted, OnBad},
     value::{
         Classes, Parameters, Policy, References, Table,
@@ -101,6 +102,8 @@ pub(super) struct Shared {
     /// Where the run ended, once it has: also where this rank has no batch of the last round.
     pub(super) end: OnceLock<Mark>,
     pub(super) meters: Arc<Meters>,
+    /// What batches are gathered into.
+    pub(super) buffers: Buffers,
 }
 
 impl Shared {

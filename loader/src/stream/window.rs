@@ -1,8 +1,9 @@
 //! An open window: its blocks in memory, and the rows that it emits, in order.
 
-use super::domains::Standing;
+use super::{domains::Standing, fixed_width};
 use crate::{
     Draw, Error, Hash, Keep, Position, Result,
+    buffers::Buffers,
     stream::visits::Kept,
     value::{Parameters, Table},
 };
@@ -128,6 +129,11 @@ impl Part {
 /// The rows of `parts`, one after another, in columns of `schema`. Where the blocks hold views of its texts, these are
 /// written out here, the only time that they are copied.
 pub(super) fn gather(parts: &[Part], schema: &SchemaRef) -> Result<RecordBatch> {
+    gather_into(parts, schema, None)
+}
+
+/// The same, into `buffers` where the columns' types allow it.
+pub(super) fn gather_into(parts: &[Part], schema: &SchemaRef, buffers: Option<&Buffers>) -> Result<RecordBatch> {
     let mut sources: Vec<&RecordBatch> = Vec::new();
     let mut places = Vec::with_capacity(parts.iter().map(|part| part.range.len()).sum());
     let mut before: Option<(&Arc<OpenWindow>, usize)> = None;
@@ -146,7 +152,9 @@ pub(super) fn gather(parts: &[Part], schema: &SchemaRef) -> Result<RecordBatch> 
     }
     let columns = schema.fields().iter().enumerate().map(|(index, field)| {
         let columns: Vec<&dyn Array> = sources.iter().map(|source| source.column(index).as_ref()).collect();
-        column(&columns, &places, field.data_type()).map_err(gather_fault)
+        let to = field.data_type();
+        let reused = buffers.and_then(|buffers| fixed_width::gather(&columns, &places, to, buffers));
+        reused.unwrap_or_else(|| column(&columns, &places, to)).map_err(gather_fault)
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(places.len()));

@@ -3,12 +3,11 @@
 
 use super::{
     super::{Failure, conform, files::Opened, shielded},
-    buffers::Buffers,
     footer::{self, Footer},
     pages::{self, Claims, Pages},
     reader::Group,
 };
-use crate::{Hash, Keep, Result};
+use crate::{Hash, Keep, Result, buffers::Buffers};
 use ::parquet::{
     arrow::{
         ProjectionMask,

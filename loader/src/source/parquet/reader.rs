@@ -4,10 +4,8 @@
 //! the first version and plain, zstd, snappy or raw LZ4: what today's writers write unless told otherwise. Which pages there are was
 //! checked before ([`pages::check`](super::pages::check)); what else may be wrong with them is an error here too.
 
-use super::{
-    buffers::{Buffers, Lent},
-    pages::{self, Header},
-};
+use super::pages::{self, Header};
+use crate::buffers::{Buffers, Lent};
 use ::parquet::{
     arrow::arrow_reader::RowGroups,
     basic::{Compression, Encoding},

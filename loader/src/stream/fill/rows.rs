@@ -8,7 +8,7 @@ use super::{
         contents::Contents,
         meters::Meters,
         pool::Later,
-        window::{OpenWindow, Part, gather},
+        window::{OpenWindow, Part, gather, gather_into},
     },
     Fill, Filled,
 };
@@ -144,7 +144,9 @@ impl Fill {
             let stretch = Stretch { starts };
             let parts: Vec<Part> = stretch.ranges(size).into_iter().map(|range| Part::new(window, range)).collect();
             let shared = Arc::clone(&self.shared);
-            let later = self.pool.run(move || Meters::time(&shared.meters.gather, || gather(&parts, shared.schema())));
+            let gathering = move || gather_into(&parts, shared.schema(), Some(&shared.buffers));
+            let meters = Arc::clone(&self.shared.meters);
+            let later = self.pool.run(move || Meters::time(&meters.gather, gathering));
             self.stretches.under_way.push_back((stretch, later));
         }
     }
