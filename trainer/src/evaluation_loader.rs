@@ -16,8 +16,8 @@ use crate::{ArrowBatcher, ColumnsBatcher, Error, FromColumns, misfit};
 ///
 /// Each `iter()` is one pass: the rows of the part in plan order, once each, with the recipe's batch size, read from where
 /// they lie and never all in memory. Weights, shares and the policy are the training's affair. Rows are checked against the
-/// schema only, unless the recipe says `clean = true` under `[split]`. Where the model's validation takes [`Curated`]
-/// batches too, [`PlainDataLoader`] makes it a loader of those.
+/// schema only, unless the recipe says `clean = true` under `[split]`. Where the model's validation takes [`Curated`](crate::Curated)
+/// batches too, [`PlainDataLoader`](crate::PlainDataLoader) makes it a loader of those.
 ///
 /// How many rows a pass has is an estimate (that of [`Stream::length`]) until one has come to its end.
 ///
