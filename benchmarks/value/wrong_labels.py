@@ -17,7 +17,7 @@ PLANTED = [
 def judged(path):
     rows = np.loadtxt(path, delimiter=",")
     wrong, labels = rows[:, 0].astype(bool), rows[:, 1].astype(int)
-    p = rows[:, 8:] / rows[:, 8:].sum(1, keepdims=True)
+    p = rows[:, 9:] / rows[:, 9:].sum(1, keepdims=True)
     scores = {
         "**one value of the run**": rows[:, 7],
         "mean loss": rows[:, 2],
