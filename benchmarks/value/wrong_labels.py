@@ -30,6 +30,15 @@ def judged(path):
     return {name: (roc_auc_score(wrong, score), wrong[worst(score)].mean()) for name, score in scores.items()}
 
 
+def suggested(path):
+    """The share of wrong labels of which the true one is suggested; and of the most suspicious, as many as are wrong, the
+    share that is wrong and would be right as suggested."""
+    rows = np.loadtxt(path, delimiter=",")
+    wrong, right = rows[:, 0].astype(bool), rows[:, 8].astype(bool)
+    worst = np.argsort(-rows[:, 7], kind="stable")[: wrong.sum()]
+    return right[wrong].mean(), right[worst].mean()
+
+
 def tables(folder, seeds, groups):
     """One table for each group of files: AUROC / precision at the true rate, means ± standard deviations over seeds."""
     spread = lambda values: f"{mean(values):.4f} ± {stdev(values) if len(values) > 1 else 0:.4f}"
@@ -42,3 +51,7 @@ def tables(folder, seeds, groups):
             cells = [cell([found[value] for found in by_file[file]]) for file in files]
             over = [tuple(mean(by_file[file][seed][value][at] for file in files) for at in range(2)) for seed in range(seeds)]
             print(f"| {value} | " + " | ".join([*cells, cell(over)]) + " |", flush=True)
+        found = {file: [suggested(folder / f"{file}-{seed}.csv") for seed in range(1, seeds + 1)] for file in files}
+        over = [tuple(mean(found[file][seed][at] for file in files) for at in range(2)) for seed in range(seeds)]
+        cells = [cell(found[file]) for file in files] + [cell(over)]
+        print(f"| suggested label right, of wrong ones / of the most suspicious | {' | '.join(cells)} |", flush=True)

@@ -113,7 +113,7 @@ impl Stream {
         };
         let mut blocks: Vec<u32> = table.iter().map(|(position, _)| position.block).collect();
         blocks.dedup();
-        let mut found = Found { classes: Classes::new(&block_rows(self.plan())), ..Found::default() };
+        let mut found = Found::new(&block_rows(self.plan()));
         let pass = self.pass();
         let read = |_: u32, decoded: Decoded| {
             let labels = decoded.data.column(label);
@@ -138,13 +138,11 @@ struct Found {
     rows: BTreeMap<u32, Vec<Option<u32>>>,
 }
 
-impl Default for Found {
-    fn default() -> Self {
-        Self { classes: Classes::new(&[]), numbers: HashMap::new(), rows: BTreeMap::new() }
-    }
-}
-
 impl Found {
+    fn new(block_rows: &[u32]) -> Self {
+        Self { classes: Classes::new(block_rows), numbers: HashMap::new(), rows: BTreeMap::new() }
+    }
+
     fn take(&mut self, block: u32, classes: Vec<u32>, texts: &[Option<String>]) -> Result<()> {
         let number = |text: &Option<String>| {
             let text = text.as_ref()?;
@@ -223,7 +221,7 @@ mod tests {
         };
         let rows = (0..).zip(pairs).map(|(row, pair)| (Position::new(0, row), signal(pair)));
         table.apply(&Report::new(0, rows.collect())).unwrap();
-        let mut found = Found { classes: Classes::new(&blocks), ..Found::default() };
+        let mut found = Found::new(&blocks);
         found.take(0, vec![UNKNOWN_CLASS; labels.len()], &texts(&labels)).unwrap();
         found.judge(&table)
     }
