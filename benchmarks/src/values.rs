@@ -7,9 +7,9 @@
 #![expect(clippy::print_stdout, reason = "its result goes to standard output")]
 
 use arable_loader::{
-    ClassSignal, Pick, Position, Purpose, Randomness, Report, Signal,
+    ClassPair, ClassSignal, Pick, Position, Purpose, Randomness, Report, Signal,
     ledger::{FeedbackLog, FeedbackWriter},
-    value::Table,
+    value::{Beside, Table},
 };
 use std::{error::Error, time::Instant};
 
@@ -19,13 +19,14 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const BLOCK: u32 = 50_000;
 const BATCH: usize = 64;
 const ROUNDS: usize = 5;
+const CLASSES: u32 = 10;
 
 fn main() -> Result<()> {
     let rows: u64 = std::env::args().nth(1).map_or(Ok(10_000_000), |rows| rows.parse())?;
     let blocks = vec![BLOCK; rows.div_ceil(u64::from(BLOCK)) as usize];
     let before = resident()?;
     let start = Instant::now();
-    let mut table = Table::new(&blocks);
+    let mut table = Table::new(&blocks).keeping(Beside { rivals: true, ..Beside::default() });
     let opened = start.elapsed().as_secs_f64();
 
     // Windows of eight blocks, as a stream draws them: every row of the table once.
@@ -129,6 +130,7 @@ fn report(batch: u64, positions: &[Position]) -> Report {
             logit_margin: (probability / (1.0 - probability)).ln(),
             probability_margin: 2.0 * probability - 1.0,
             probability,
+            pair: Some(ClassPair { label: (mixed >> 8) as u32 % CLASSES, rival: (mixed >> 20) as u32 % CLASSES }),
         };
         Signal { loss: -probability.ln(), class: Some(class) }
     };

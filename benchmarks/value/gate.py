@@ -21,7 +21,7 @@ if __name__ == "__main__":
             for share in (0.0, 0.4):
                 # The rows are shuffled, so the first are any.
                 wrong = np.arange(len(rows)) < int(share * len(rows))
-                found = train(x[rows], np.where(wrong, (truth[rows] + 1) % classes, truth[rows]), classes, 8, seed)
+                found, _ = train(x[rows], np.where(wrong, (truth[rows] + 1) % classes, truth[rows]), classes, 8, seed)
                 doubted = found[:, 1] < 0
                 kappa = found[doubted, 3].sum() / max(classes - 2, 1) / max(found[doubted, 2].sum(), 1e-9)
                 opens = doubted.mean() >= 0.3 and kappa < 0.2

@@ -17,7 +17,7 @@ PLANTED = [
 def judged(path):
     rows = np.loadtxt(path, delimiter=",")
     wrong, labels = rows[:, 0].astype(bool), rows[:, 1].astype(int)
-    p = rows[:, 8:] / rows[:, 8:].sum(1, keepdims=True)
+    p = rows[:, 9:] / rows[:, 9:].sum(1, keepdims=True)
     scores = {
         "**one value of the run**": rows[:, 7],
         "mean loss": rows[:, 2],
@@ -28,6 +28,15 @@ def judged(path):
     }
     worst = lambda score: np.argsort(-score, kind="stable")[: wrong.sum()]
     return {name: (roc_auc_score(wrong, score), wrong[worst(score)].mean()) for name, score in scores.items()}
+
+
+def suggested(path):
+    """The share of wrong labels of which the true one is suggested; and of the most suspicious, as many as are wrong, the
+    share that is wrong and would be right as suggested."""
+    rows = np.loadtxt(path, delimiter=",")
+    wrong, right = rows[:, 0].astype(bool), rows[:, 8].astype(bool)
+    worst = np.argsort(-rows[:, 7], kind="stable")[: wrong.sum()]
+    return right[wrong].mean(), right[worst].mean()
 
 
 def tables(folder, seeds, groups):
@@ -42,3 +51,7 @@ def tables(folder, seeds, groups):
             cells = [cell([found[value] for found in by_file[file]]) for file in files]
             over = [tuple(mean(by_file[file][seed][value][at] for file in files) for at in range(2)) for seed in range(seeds)]
             print(f"| {value} | " + " | ".join([*cells, cell(over)]) + " |", flush=True)
+        found = {file: [suggested(folder / f"{file}-{seed}.csv") for seed in range(1, seeds + 1)] for file in files}
+        over = [tuple(mean(found[file][seed][at] for file in files) for at in range(2)) for seed in range(seeds)]
+        cells = [cell(found[file]) for file in files] + [cell(over)]
+        print(f"| suggested label right, of wrong ones / of the most suspicious | {' | '.join(cells)} |", flush=True)

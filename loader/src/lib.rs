@@ -49,6 +49,6 @@ pub use plan::{Block, Domain, Plan, Shard, Span};
 pub use position::Position;
 pub use randomness::{Purpose, Randomness};
 pub use recipe::Recipe;
-pub use signal::{ClassSignal, Pick, Report, Signal};
+pub use signal::{ClassPair, ClassSignal, Pick, Report, Signal};
 pub use stream::{Batch, Stream};
 pub use verdict::{Evidence, Keep, Verdict};

@@ -20,6 +20,17 @@ pub struct ClassSignal {
     pub probability_margin: f32,
     /// p_y, in [0, 1].
     pub probability: f32,
+    /// Which classes y and its rival are, where that is known: it says what a label is taken for.
+    pub pair: Option<ClassPair>,
+}
+
+/// A row's label and its strongest rival, by the numbers that the model has for classes: those of its logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ClassPair {
+    /// y.
+    pub label: u32,
+    /// The k ≠ y of the highest z_k.
+    pub rival: u32,
 }
 
 impl ClassSignal {

@@ -1,7 +1,7 @@
 //! A trainer without a model: what it reports is a function of batch and row, so that two trainings can be compared.
 
 use crate::walk::{Line, walk_batch};
-use arable_loader::{Batch, ClassSignal, Position, Signal, Stream, value::Scored};
+use arable_loader::{Batch, ClassPair, ClassSignal, Position, Signal, Stream, value::Scored};
 
 /// What training would say of a row: rows with `row % 5 == 0` look mislabelled, more so the longer it goes on.
 #[must_use]
@@ -11,7 +11,11 @@ pub fn signal(batch: u64, position: Position) -> Signal {
     let margin = if wrong { -0.8 + wobble } else { 0.7 + wobble };
     let probability = (1.0 + margin) / 2.0;
     let loss = if position.row % 97 == 96 { f32::NAN } else { -probability.ln() };
-    let class = ClassSignal { logit_margin: 4.0 * margin, probability_margin: margin, probability };
+    // Of four classes, taken for the next, now and then for the one after that.
+    let label = (position.block + position.row) % 4;
+    let rival = (label + if (batch + u64::from(position.row)).is_multiple_of(4) { 2 } else { 1 }) % 4;
+    let pair = Some(ClassPair { label, rival });
+    let class = ClassSignal { logit_margin: 4.0 * margin, probability_margin: margin, probability, pair };
     Signal { loss, class: Some(class) }
 }
 

@@ -14,14 +14,14 @@ use std::{
     thread::JoinHandle,
 };
 
-use arable_loader::{ClassSignal, Signal, stream::Receipt};
+use arable_loader::{Signal, stream::Receipt};
 use burn::tensor::{Tensor, TensorData, Transaction};
 use crossbeam::channel::{self, Sender};
 
 use crate::{
     Error,
     error::BoxError,
-    signals::{Classes, of_row},
+    signals::{Classes, of_numbers, of_row},
 };
 
 /// Messages that are read in one transaction at most.
@@ -286,7 +286,9 @@ pub(crate) fn read(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
         transaction = transaction.register(losses.clone());
         transaction = match classes {
             None => transaction,
-            Some(Classes::Rows(rows)) => transaction.register(rows.clone()),
+            Some(Classes::Rows(rows, labels, rivals)) => {
+                transaction.register(rows.clone()).register(labels.clone()).register(rivals.clone())
+            }
             Some(Classes::Logits(logits, labels)) => transaction.register(logits.clone()).register(labels.clone()),
         };
     }
@@ -296,21 +298,25 @@ pub(crate) fn read(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
         let losses = floats(next()?)?;
         let rows = match classes {
             None => return Ok(losses.into_iter().map(|loss| Signal { loss, class: None }).collect()),
-            Some(Classes::Rows(_)) => floats(next()?)?.as_chunks().0.to_vec(),
+            Some(Classes::Rows(..)) => {
+                let (rows, labels, rivals) = (floats(next()?)?, integers(next()?)?, integers(next()?)?);
+                let pairs = labels.into_iter().zip(rivals);
+                let rows = rows.as_chunks().0.iter().zip(pairs);
+                rows.map(|(&numbers, (label, rival))| of_numbers(numbers, label, rival)).collect()
+            }
             Some(Classes::Logits(logits, _)) => {
                 let (logits, width) = (floats(next()?)?, logits.dims()[1].max(1));
-                let labels = next()?.try_cast_as::<i64>()?.try_into_vec::<i64>()?;
-                let rows = logits.chunks_exact(width).zip(labels).map(|(row, label)| of_row(row, label));
-                rows.collect::<Option<_>>().ok_or_else(|| BoxError::from("a label is no class of the logits"))?
+                let rows = logits.chunks_exact(width).zip(integers(next()?)?).map(|(row, label)| of_row(row, label));
+                rows.collect::<Option<Vec<_>>>().ok_or_else(|| BoxError::from("a label is no class of the logits"))?
             }
         };
-        Ok(losses.into_iter().zip(rows).map(|(loss, row)| Signal { loss, class: Some(class(row)) }).collect())
+        Ok(losses.into_iter().zip(rows).map(|(loss, row)| Signal { loss, class: Some(row) }).collect())
     };
     tensors.iter().map(signals).collect()
 }
 
-const fn class([logit_margin, probability_margin, probability]: [f32; 3]) -> ClassSignal {
-    ClassSignal { logit_margin, probability_margin, probability }
+fn integers(data: TensorData) -> Result<Vec<i64>, BoxError> {
+    Ok(data.try_cast_as::<i64>()?.try_into_vec::<i64>()?)
 }
 
 pub(crate) fn floats(data: TensorData) -> Result<Vec<f32>, BoxError> {

@@ -1,5 +1,6 @@
 //! What the outputs of a model say of its samples, outside the graph.
 
+use arable_loader::{ClassPair, ClassSignal};
 use burn::tensor::{Bool, Int, Tensor, activation::softmax};
 
 /// Logits of a batch up to this many are read as they are: 16 KiB cost a GPU less than a dozen kernels, and a processor
@@ -31,8 +32,9 @@ enum Gradient {
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one a batch, never a list of them")]
 pub(crate) enum Classes {
-    /// `[batch, 3]`: logit margin, probability margin, probability of the label.
-    Rows(Tensor<2>),
+    /// `[batch, 3]`: logit margin, probability margin, probability of the label; labels `[batch]` and strongest rivals
+    /// `[batch]`, as integers of their own, since half a float does not hold every class.
+    Rows(Tensor<2>, Tensor<1, Int>, Tensor<1, Int>),
     /// Logits `[batch, classes]` and labels `[batch]`, of which [`of_row`] makes the same once they are read.
     Logits(Tensor<2>, Tensor<1, Int>),
 }
@@ -60,11 +62,12 @@ impl Signals {
     }
 
     /// What logits z `[batch, classes]` say of labels y `[batch]`, with p = softmax(z): the margins
-    /// z_y − max over k ≠ y of z_k and p_y − max over k ≠ y of p_k, and p_y.
+    /// z_y − max over k ≠ y of z_k and p_y − max over k ≠ y of p_k, p_y, and which k that is.
     ///
     /// Nothing is read back here. A small batch's logits are sent back as they are, and of a large one's a few operations
-    /// without autodiff make the three numbers on the device. Logits that are not finite give signals that are not
-    /// finite. With a single class the logit margin is infinite and both probabilities are 1.
+    /// without autodiff make these numbers on the device. Logits that are not finite give signals that are not
+    /// finite. With a single class the logit margin is infinite and both probabilities are 1. Where two rivals are level,
+    /// either may be named.
     ///
     /// # Panics
     ///
@@ -78,7 +81,7 @@ impl Signals {
             return Self { classes: Some(Classes::Logits(z, y)), ..Self::none() };
         }
         let gradient = Some(Gradient::Classes(z.clone(), y.clone()));
-        Self { classes: Some(Classes::Rows(rows(z, y))), gradient, alignments: None }
+        Self { classes: Some(rows(z, y)), gradient, alignments: None }
     }
 
     /// ‖softmax(z) − onehot(y)‖₂ of each sample (EL2N; Paul et al. 2021), or the norms that were given; `[batch]`.
@@ -101,7 +104,7 @@ impl Signals {
     /// How many samples they speak of; none where there is nothing besides the losses.
     pub(crate) fn len(&self) -> Option<usize> {
         self.classes.as_ref().map(|classes| match classes {
-            Classes::Rows(rows) => rows.dims()[0],
+            Classes::Rows(rows, ..) => rows.dims()[0],
             Classes::Logits(_, labels) => labels.dims()[0],
         })
     }
@@ -117,32 +120,46 @@ fn is_label(labels: &Tensor<2, Int>, classes: usize) -> Tensor<2, Bool> {
     labels.clone().equal(all.reshape([1, classes]))
 }
 
-/// The three numbers of each row, computed where the logits are.
-fn rows(z: Tensor<2>, y: Tensor<1, Int>) -> Tensor<2> {
+/// The numbers of each row, computed where the logits are.
+fn rows(z: Tensor<2>, labels: Tensor<1, Int>) -> Classes {
     let [batch, classes] = z.dims();
-    let y = y.reshape([batch, 1]);
+    let y = labels.clone().reshape([batch, 1]);
     let is_label = is_label(&y, classes);
     let of_label = z.clone().gather(1, y);
-    let of_rival = z.clone().mask_fill(is_label, f32::NEG_INFINITY).max_dim(1);
+    let (of_rival, rivals) = z.clone().mask_fill(is_label, f32::NEG_INFINITY).max_dim_with_indices(1);
 
     // softmax is monotone, so the rival is the same on both scales, and only the row's normaliser is missing.
     let top = of_label.clone().max_pair(of_rival.clone());
     let sum = (z - top.clone()).exp().sum_dim(1);
     let p = (of_label.clone() - top.clone()).exp() / sum.clone();
     let p_rival = (of_rival.clone() - top).exp() / sum;
-    Tensor::cat(vec![of_label - of_rival, p.clone() - p_rival, p], 1)
+    let rows = Tensor::cat(vec![of_label - of_rival, p.clone() - p_rival, p], 1);
+    Classes::Rows(rows, labels, rivals.reshape([batch]))
 }
 
-/// The same three numbers of one row that was read; none if the label is no class.
-pub(crate) fn of_row(z: &[f32], label: i64) -> Option<[f32; 3]> {
-    let label = usize::try_from(label).ok()?;
-    let of_label = *z.get(label)?;
-    let rivals = z.iter().enumerate().filter(|&(class, _)| class != label);
-    let of_rival = rivals.fold(f32::NEG_INFINITY, |most, (_, &z)| most.max(z));
+/// What [`Classes::Rows`] say of one row, once they are read.
+pub(crate) fn of_numbers(numbers: [f32; 3], label: i64, rival: i64) -> ClassSignal {
+    let [logit_margin, probability_margin, probability] = numbers;
+    let named = u32::try_from(label).ok().zip(u32::try_from(rival).ok());
+    // With a single class the highest of none is the label itself.
+    let pair = named.filter(|(label, rival)| label != rival).map(|(label, rival)| ClassPair { label, rival });
+    ClassSignal { logit_margin, probability_margin, probability, pair }
+}
+
+/// The same of one row whose logits were read; none if the label is no class.
+pub(crate) fn of_row(z: &[f32], label: i64) -> Option<ClassSignal> {
+    let at = usize::try_from(label).ok()?;
+    let of_label = *z.get(at)?;
+    let (mut rival, mut of_rival) = (label, f32::NEG_INFINITY);
+    for (class, &z) in z.iter().enumerate() {
+        if class != at && (z > of_rival || rival == label) {
+            (rival, of_rival) = (class as i64, of_rival.max(z));
+        }
+    }
     let top = of_label.max(of_rival);
     let sum: f32 = z.iter().map(|z| (z - top).exp()).sum();
     let (p, p_rival) = ((of_label - top).exp() / sum, (of_rival - top).exp() / sum);
-    Some([of_label - of_rival, p - p_rival, p])
+    Some(of_numbers([of_label - of_rival, p - p_rival, p], label, rival))
 }
 
 #[cfg(test)]
@@ -151,8 +168,22 @@ mod tests {
 
     use super::*;
 
+    /// What is read of rows computed on the device.
+    fn read(classes: &Classes) -> Vec<ClassSignal> {
+        let Classes::Rows(rows, labels, rivals) = classes else { panic!("these are many") };
+        assert!(!rows.is_autodiff() && !rivals.is_autodiff());
+        let integers = |tensor: &Tensor<1, Int>| tensor.clone().try_into_vec_as::<i64>().unwrap();
+        let pairs = integers(labels).into_iter().zip(integers(rivals));
+        let rows = rows.clone().try_into_vec_as::<f32>().unwrap();
+        rows.as_chunks().0.iter().zip(pairs).map(|(&row, (label, rival))| of_numbers(row, label, rival)).collect()
+    }
+
+    const fn numbers(signal: &ClassSignal) -> [f32; 3] {
+        [signal.logit_margin, signal.probability_margin, signal.probability]
+    }
+
     /// The signals of each row, which are to be the same on either way.
-    fn classification<const B: usize, const C: usize>(logits: [[f32; C]; B], targets: [i64; B]) -> Vec<[f32; 3]> {
+    fn classification<const B: usize, const C: usize>(logits: [[f32; C]; B], targets: [i64; B]) -> Vec<ClassSignal> {
         let device = Device::default().autodiff();
         let on_device = Tensor::from_floats(logits, &device).require_grad();
         let labels = Tensor::from_ints(targets, &device);
@@ -160,13 +191,16 @@ mod tests {
             panic!("these are few");
         };
         assert!(!z.is_autodiff());
-        let data = rows(z, y).try_into_vec_as::<f32>().unwrap();
+        let computed = read(&rows(z, y));
         let read: Vec<_> = logits.iter().zip(targets).map(|(z, y)| of_row(z, y).unwrap()).collect();
-        for (row, other) in data.chunks_exact(3).zip(&read) {
-            for (one, other) in row.iter().zip(other) {
+        for (row, other) in computed.iter().zip(&read) {
+            let mut finite = true;
+            for (one, other) in numbers(row).into_iter().zip(numbers(other)) {
                 let close = (one - other).abs() < 1e-5 || one == other;
                 assert!(close || !one.is_finite() && !other.is_finite(), "{row:?} and {other}");
+                finite &= one.is_finite();
             }
+            assert!(row.pair == other.pair || !finite, "{row:?} and {other:?}");
         }
         read
     }
@@ -174,12 +208,15 @@ mod tests {
     #[test]
     fn many_logits_are_made_signals_of_on_the_device() {
         let device = Device::default().autodiff();
-        let logits = Tensor::zeros([3, FEW], &device).require_grad();
+        // The rivals are classes that half a float does not hold.
+        let mut logits = vec![0.0_f32; 3 * FEW];
+        [3001, FEW + 4095, 2 * FEW + 2049].into_iter().for_each(|at| logits[at] = 1.0);
+        let logits = Tensor::<1>::from_floats(logits.as_slice(), &device).reshape([3, FEW]).require_grad();
         let signals = Signals::classification(&logits, &Tensor::from_ints([0, 1, 2], &device));
         assert_eq!(signals.len(), Some(3));
-        let Some(Classes::Rows(rows)) = signals.into_classes() else { panic!("these are many") };
-        assert!(!rows.is_autodiff());
-        assert_eq!(rows.dims(), [3, 3]);
+        let pairs: Vec<_> = read(&signals.into_classes().unwrap()).iter().map(|row| row.pair.unwrap()).collect();
+        let expected = [(0, 3001), (1, 4095), (2, 2049)].map(|(label, rival)| ClassPair { label, rival });
+        assert_eq!(pairs, expected);
     }
 
     #[test]
@@ -198,7 +235,8 @@ mod tests {
             let p = z.map(|z| f64::from(z).exp() / sum);
             let rival = (0..3).filter(|k| *k != y).max_by(|a, b| z[*a].total_cmp(&z[*b])).unwrap();
             let expected = [f64::from(z[y] - z[rival]), p[y] - p[rival], p[y]];
-            for (found, expected) in row.into_iter().zip(expected) {
+            assert_eq!(row.pair, Some(ClassPair { label: y as u32, rival: rival as u32 }));
+            for (found, expected) in numbers(&row).into_iter().zip(expected) {
                 assert!((f64::from(found) - expected).abs() < 1e-5, "{row:?} is not {expected:?}");
             }
         }
@@ -206,19 +244,22 @@ mod tests {
 
     #[test]
     fn a_tie_is_not_correct() {
-        assert_eq!(classification([[2.0, 2.0]], [1])[0][..2], [0.0, 0.0]);
+        let signal = classification([[2.0, 2.0]], [1])[0];
+        assert_eq!((signal.logit_margin, signal.probability_margin, signal.correct()), (0.0, 0.0, false));
     }
 
     #[test]
     fn logits_that_are_no_numbers_spoil_their_own_row_only() {
         let rows = classification([[f32::NAN, 1.0], [f32::INFINITY, 0.0], [1.0, 0.0]], [0, 0, 0]);
-        assert!(rows[0][2].is_nan());
-        assert!(!rows[1].iter().all(|x| x.is_finite()));
-        assert!(rows[2].iter().all(|x| x.is_finite()));
+        assert!(rows[0].probability.is_nan());
+        assert!(!numbers(&rows[1]).iter().all(|x| x.is_finite()));
+        assert!(numbers(&rows[2]).iter().all(|x| x.is_finite()));
     }
 
     #[test]
     fn a_single_class_is_certain() {
-        assert_eq!(classification([[-3.0]], [0])[0], [f32::INFINITY, 1.0, 1.0]);
+        let certain =
+            ClassSignal { logit_margin: f32::INFINITY, probability_margin: 1.0, probability: 1.0, pair: None };
+        assert_eq!(classification([[-3.0]], [0]), [certain]);
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use arable_loader::{
-    ClassSignal, Position, Signal,
+    ClassPair, ClassSignal, Position, Signal,
     arrow::array::{ArrayRef, Float32Array, RecordBatch},
 };
 use arable_trainer::{BoxError, Curated, CuratedDataLoader, Signals, WeightNorm, columns};
@@ -166,7 +166,7 @@ fn signals_of_classes_arrive_with_their_rows_also_when_some_are_not_finite() {
     let rows = one.end();
     assert_eq!(rows.len(), 2);
     let p = 1.0 / (1.0 + (-2.0_f32).exp());
-    let Some(ClassSignal { logit_margin, probability_margin, probability }) = rows[0].class else {
+    let Some(ClassSignal { logit_margin, probability_margin, probability, pair }) = rows[0].class else {
         panic!("no signal of classes");
     };
     for (found, expected) in
@@ -174,6 +174,7 @@ fn signals_of_classes_arrive_with_their_rows_also_when_some_are_not_finite() {
     {
         assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
     }
+    assert_eq!(pair, Some(ClassPair { label: 0, rival: 1 }));
     assert!(rows[1].loss.is_nan() && rows[1].class.unwrap().probability.is_nan());
 }
 

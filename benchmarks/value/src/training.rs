@@ -3,6 +3,7 @@
 use crate::{Result, data::Rows};
 use arable_loader::{
     Error, Hash, Position, Recipe, Stream,
+    stream::Suspicions,
     value::{Reference, References, Table},
 };
 use arable_trainer::{Curated, CuratedDataLoader, SelectRows, Signals, columns, loss};
@@ -190,7 +191,7 @@ pub(crate) struct Trained {
     pub(crate) model: Perceptron,
     pub(crate) spent: Spent,
     pub(crate) values: Table,
-    pub(crate) suspicions: Vec<(Position, f32)>,
+    pub(crate) suspicions: Suspicions,
 }
 
 fn batch(data: &RecordBatch, device: &Device) -> std::result::Result<Batch, arable_trainer::BoxError> {

@@ -6,7 +6,7 @@ use crate::{
     data::{Noise, Rows, random},
     training::{Plan, probabilities, starts, train},
 };
-use arable_loader::Position;
+use arable_loader::{Position, stream::SuspiciousLabel};
 use burn::tensor::Device;
 use rand::seq::SliceRandom;
 use std::{collections::HashMap, io::Write, path::Path};
@@ -35,13 +35,14 @@ pub(crate) fn images(images: &Path, label: &str, truth: &str, seed: u64, out: &P
 }
 
 /// Writes a line a row: whether its label is wrong, the label, mean loss, logit margin, probability margin, probability,
-/// variability, suspicion, then the cross-validated probability of each class.
+/// variability, suspicion, whether the suggested label is the true one, then the cross-validated probability of each class.
 fn judge(rows: &Rows, seed: u64, out: &Path) -> Result<()> {
     let device = Device::flex().autodiff();
     let folder = tempfile::tempdir()?;
     rows.write(folder.path())?;
     let trained = train(folder.path(), rows, &plan(EPOCHS, seed), None, &device)?;
-    let suspicions: HashMap<Position, f32> = trained.suspicions.into_iter().collect();
+    let suspicions: HashMap<Position, SuspiciousLabel<'_>> =
+        trained.suspicions.iter().map(|row| (row.position, row)).collect();
 
     let mut fold_of: Vec<usize> = (0..rows.len()).map(|row| row % FOLDS).collect();
     fold_of.shuffle(&mut random(seed, 2));
@@ -66,10 +67,10 @@ fn judge(rows: &Rows, seed: u64, out: &Path) -> Result<()> {
     let mut file = std::io::BufWriter::new(std::fs::File::create(out)?);
     for (position, record) in trained.values.iter() {
         let row = place[position.block as usize] + position.row as usize;
-        let suspicion = suspicions.get(&position).ok_or("a row was never presented")?;
+        let judged = suspicions.get(&position).ok_or("a row was never presented")?;
         write!(
             file,
-            "{},{},{},{},{},{},{},{suspicion}",
+            "{},{},{},{},{},{},{},{},{}",
             u8::from(rows.labels[row] != rows.truth[row]),
             rows.labels[row],
             record.mean_loss(),
@@ -77,6 +78,8 @@ fn judge(rows: &Rows, seed: u64, out: &Path) -> Result<()> {
             record.mean_probability_margin(),
             record.mean_probability(),
             record.variability(),
+            judged.suspicion,
+            u8::from(judged.suggested == Some(rows.truth[row].to_string().as_str())),
         )?;
         for probability in &crossed[row] {
             write!(file, ",{probability}")?;

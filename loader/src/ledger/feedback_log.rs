@@ -6,7 +6,7 @@
 //! that it may speak of, and supersedes what earlier ones say from that batch on (a resumed run repeats the batches
 //! after its checkpoint). A batch that no segment speaks of was never reported: no signal.
 
-use crate::{ClassSignal, Error, Hash, Pick, Place, Position, Report, Result, Signal};
+use crate::{ClassPair, ClassSignal, Error, Hash, Pick, Place, Position, Report, Result, Signal};
 use arrow::{
     array::{Array, ArrayRef, Float32Array, RecordBatch, UInt32Array, UInt64Array},
     datatypes::{DataType, Field, Float32Type, Schema, SchemaRef, UInt32Type, UInt64Type},
@@ -34,8 +34,15 @@ fn schema() -> SchemaRef {
         Field::new("logit_margin", DataType::Float32, true),
         Field::new("probability_margin", DataType::Float32, true),
         Field::new("probability", DataType::Float32, true),
+        Field::new("label", DataType::UInt32, true),
+        Field::new("rival", DataType::UInt32, true),
     ];
     Arc::new(Schema::new(Vec::from(fields)))
+}
+
+/// That of the first version, which knew no classes by their numbers.
+fn first_schema() -> SchemaRef {
+    Arc::new(Schema::new(schema().fields()[..7].to_vec()))
 }
 
 /// What selectors picked: a part of its own, before that of the rows that it was picked from.
@@ -49,7 +56,9 @@ fn picks_schema() -> SchemaRef {
 }
 
 /// First bytes of a segment; the digit is the format's version.
-const MAGIC: &[u8; 16] = b"arable feedback1";
+const MAGIC: &[u8; 16] = b"arable feedback2";
+/// Those of the first version, which is read too.
+const FIRST_MAGIC: &[u8; 16] = b"arable feedback1";
 
 /// Writes one segment.
 #[derive(Debug)]
@@ -124,6 +133,10 @@ fn encoded(rows: &[(u64, Position, Signal)]) -> std::result::Result<Vec<u8>, Arr
     let class = |value: fn(ClassSignal) -> f32| {
         Arc::new(rows.iter().map(|(_, _, signal)| signal.class.map(value)).collect::<Float32Array>()) as ArrayRef
     };
+    let pair = |number: fn(ClassPair) -> u32| {
+        let pairs = rows.iter().map(|(_, _, signal)| signal.class?.pair.map(number));
+        Arc::new(pairs.collect::<UInt32Array>()) as ArrayRef
+    };
     let columns: Vec<ArrayRef> = vec![
         Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.0))),
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.1.block))),
@@ -132,6 +145,8 @@ fn encoded(rows: &[(u64, Position, Signal)]) -> std::result::Result<Vec<u8>, Arr
         class(|class| class.logit_margin),
         class(|class| class.probability_margin),
         class(|class| class.probability),
+        pair(|pair| pair.label),
+        pair(|pair| pair.rival),
     ];
     ipc(schema(), columns)
 }
@@ -188,8 +203,8 @@ impl FeedbackLog {
         if bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes) {
             return Ok(());
         }
-        let mut rest =
-            bytes.strip_prefix(MAGIC).ok_or_else(|| fault("no feedback log, or one of another version".into()))?;
+        let mut rest = (bytes.strip_prefix(MAGIC).or_else(|| bytes.strip_prefix(FIRST_MAGIC)))
+            .ok_or_else(|| fault("no feedback log, or one of a later version".into()))?;
         // A part that is cut off is where a killed run stopped.
         while let Some((length, after)) = rest.split_first_chunk::<8>() {
             let Some((hash, after)) = after.split_first_chunk::<32>() else { break };
@@ -210,7 +225,7 @@ impl FeedbackLog {
     fn read_part(&mut self, stream: &[u8]) -> Option<()> {
         let reader = StreamReader::try_new(stream, None).ok()?;
         let of_picks = reader.schema() == picks_schema();
-        if !of_picks && reader.schema() != schema() {
+        if !of_picks && reader.schema() != schema() && reader.schema() != first_schema() {
             return None;
         }
         for rows in reader {
@@ -240,11 +255,14 @@ impl FeedbackLog {
         let batches = part.column(0).as_primitive_opt::<UInt64Type>()?;
         let (blocks, rows) = (numbers(1)?, numbers(2)?);
         let (losses, logit, margin, probability) = (floats(3)?, floats(4)?, floats(5)?, floats(6)?);
+        let pairs = if part.num_columns() > 7 { Some((numbers(7)?, numbers(8)?)) } else { None };
         for i in 0..part.num_rows() {
+            let pair = pairs.filter(|(label, rival)| label.is_valid(i) && rival.is_valid(i));
             let class = logit.is_valid(i).then(|| ClassSignal {
                 logit_margin: logit.value(i),
                 probability_margin: margin.value(i),
                 probability: probability.value(i),
+                pair: pair.map(|(label, rival)| ClassPair { label: label.value(i), rival: rival.value(i) }),
             });
             let batch = batches.value(i);
             let report = self.reports.entry(batch).or_insert_with(|| Report::none(batch));
@@ -289,7 +307,13 @@ mod tests {
     use super::*;
 
     fn report(batch: u64, losses: &[f32]) -> Report {
-        let class = |loss: f32| ClassSignal { logit_margin: loss, probability_margin: -loss, probability: 0.5 };
+        let pair = |loss: f32| (loss != 2.0).then_some(ClassPair { label: loss as u32, rival: u32::MAX });
+        let class = |loss: f32| ClassSignal {
+            logit_margin: loss,
+            probability_margin: -loss,
+            probability: 0.5,
+            pair: pair(loss),
+        };
         let signal = |loss| Signal { loss, class: (loss != 3.0).then(|| class(loss)) };
         let rows = losses.iter().zip(0..).map(|(&loss, row)| (Position::new(7, row), signal(loss))).collect();
         Report::new(batch, rows)
@@ -319,6 +343,38 @@ mod tests {
         write(folder.path(), 0, &reports);
         let log = FeedbackLog::read(folder.path()).unwrap();
         assert!(log.iter().eq(&reports));
+    }
+
+    #[test]
+    fn a_log_of_the_first_version_is_read_and_names_no_classes() {
+        let reports = [report(0, &[1.0, 3.0]), Report { picks: vec![Pick::plain(1)], ..report(1, &[4.0, 2.0]) }];
+        let rows: Vec<_> =
+            reports.iter().flat_map(|report| report.rows.iter().map(|row| (report.batch, *row))).collect();
+        let rows: Vec<_> = rows.into_iter().map(|(batch, (position, signal))| (batch, position, signal)).collect();
+        // That version's columns are the first of those of today.
+        let today = StreamReader::try_new(&encoded(&rows).unwrap()[..], None).unwrap().next().unwrap().unwrap();
+        let parts = [
+            ipc(first_schema(), today.columns()[..7].to_vec()).unwrap(),
+            encoded_picks(&[(1, Pick::plain(1))]).unwrap(),
+        ];
+        let mut segment = FIRST_MAGIC.to_vec();
+        for part in parts {
+            segment.extend((part.len() as u64).to_le_bytes());
+            segment.extend(Hash::of(&part).0);
+            segment.extend(part);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("000000-from-00000000000000000000.arrows");
+        std::fs::write(&path, &segment).unwrap();
+        let forget = |mut report: Report| {
+            report.rows.iter_mut().filter_map(|row| row.1.class.as_mut()).for_each(|class| class.pair = None);
+            report
+        };
+        let log = FeedbackLog::read(&path).unwrap();
+        assert!(log.iter().cloned().eq(reports.map(forget)));
+        segment[15] = b'9';
+        std::fs::write(&path, &segment).unwrap();
+        assert!(FeedbackLog::read(&path).unwrap_err().to_string().contains("later version"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! is wrong is said in words; nothing panics unless the function itself does.
 
 use crate::{
-    ClassSignal, Error, Pick, Position, Purpose, Randomness, Report, Result, Signal, Target, sample,
+    ClassPair, ClassSignal, Error, Pick, Position, Purpose, Randomness, Report, Result, Signal, Target, sample,
     value::{Candidate, Classes, Parameters, Policy, Reference, Selector, Table, WindowRows},
 };
 
@@ -165,7 +165,8 @@ fn signal(batch: u64, number: u32) -> Signal {
         27 => f32::INFINITY,
         _ => -libm::logf(probability),
     };
-    let class = ClassSignal { logit_margin: 4.0 * margin, probability_margin: margin, probability };
+    let pair = Some(ClassPair { label: number % 3, rival: (number + 1) % 3 });
+    let class = ClassSignal { logit_margin: 4.0 * margin, probability_margin: margin, probability, pair };
     Signal { loss, class: Some(class) }
 }
 

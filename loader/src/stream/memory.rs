@@ -12,7 +12,7 @@ use crate::{
     clean::{Cleaner, Extent, Undo},
     recipe::ByteSize,
     source::Source,
-    value::Policy,
+    value::Beside,
 };
 
 /// Bytes of values a row: its trajectory, its class and its verdict.
@@ -45,12 +45,14 @@ pub(super) struct Gathering {
     pub(super) bytes: u64,
 }
 
-/// Bytes of values a row that the policy asks for beside those: a recent mean, what a reference model says.
-pub(super) fn kept_beside(policy: &dyn Policy, known: &Known) -> u64 {
+/// Bytes of values a row that are kept beside those: a recent mean, rivals, what a reference model says.
+pub(super) fn kept_beside(beside: Beside, known: &Known) -> u64 {
     const RECENT: u64 = 4;
+    const RIVAL: u64 = 4;
     const REFERENCE: u64 = 8;
-    let recent = if policy.recent().is_some() { RECENT } else { 0 };
-    recent + if matches!(known, Known::Table(_)) { REFERENCE } else { 0 }
+    let recent = if beside.recent.is_some() { RECENT } else { 0 };
+    let rivals = if beside.rivals { RIVAL } else { 0 };
+    recent + rivals + if matches!(known, Known::Table(_)) { REFERENCE } else { 0 }
 }
 
 /// What a stream needs, in bytes.

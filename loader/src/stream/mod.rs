@@ -38,6 +38,7 @@ mod shared;
 mod split;
 mod state;
 mod survey;
+mod suspicions;
 mod sweep;
 mod transform;
 mod trusted;
@@ -60,6 +61,7 @@ pub use packing::{Fit, Packing, SampleSpan};
 pub use quarantine::QUARANTINE;
 pub use ranks::RankStream;
 pub use state::State;
+pub use suspicions::{Suspicions, SuspiciousLabel};
 pub use transform::{BadSample, Samples, Transform, Transformed};
 
 use crate::{

@@ -26,7 +26,7 @@ use crate::{
     clean::{Action, Cleaner, Operator, OperatorSpec},
     recipe::Part,
     source::Source,
-    value::{Policy, References, Table, inbox::Inbox, policy},
+    value::{Beside, Policy, References, Table, inbox::Inbox, policy},
 };
 use std::{
     collections::VecDeque,
@@ -294,8 +294,9 @@ impl StreamBuilder {
         }
         let label = data::label(&recipe, plan)?;
         let sharing = Sharing::of(&recipe, source.as_ref(), plan_order)?;
-        let beside = memory::kept_beside(policy.as_ref(), &known);
-        let budget = Budget::new(&recipe, source.as_ref(), &cleaner, beside);
+        // What labels are taken for matters where there are labels.
+        let beside = Beside { recent: policy.recent(), rivals: label.is_some() };
+        let budget = Budget::new(&recipe, source.as_ref(), &cleaner, memory::kept_beside(beside, &known));
         let window = match (&self.resume, recipe.stream.window) {
             (_, Some(window)) => window,
             (Some(state), None) => state.window,
@@ -339,12 +340,12 @@ impl StreamBuilder {
             }
         };
         let rows = block_rows(plan);
-        let (mut start, visits, classes, reports) = begun.start(&rows, &sharing.parts, &cleaner, policy.recent())?;
+        let (mut start, visits, classes, reports) = begun.start(&rows, &sharing.parts, &cleaner, beside)?;
         if begun.opening.is_none() && !plan_order {
             match (self.values, path_option(&recipe, "values")?) {
-                (Some(table), _) => start.table = table.keeping(policy.recent()),
+                (Some(table), _) => start.table = table.keeping(beside),
                 (None, Some(path)) => {
-                    start.table = read_values(source.as_ref(), &path, pass)?.keeping(policy.recent());
+                    start.table = read_values(source.as_ref(), &path, beside, pass)?;
                 }
                 (None, None) => {}
             }

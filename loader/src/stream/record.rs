@@ -98,11 +98,14 @@ impl Recorder {
                 match signal.class {
                     None => hasher.update(&[0]),
                     Some(class) => hasher
-                        .update(&[1])
+                        .update(&[1 + u8::from(class.pair.is_some())])
                         .update(&class.logit_margin.to_le_bytes())
                         .update(&class.probability_margin.to_le_bytes())
                         .update(&class.probability.to_le_bytes()),
                 };
+                if let Some(pair) = signal.class.and_then(|class| class.pair) {
+                    hasher.update(&pair.label.to_le_bytes()).update(&pair.rival.to_le_bytes());
+                }
             }
             for pick in &report.picks {
                 hasher.update(&pick.index.to_le_bytes()).update(&pick.weight.to_le_bytes());

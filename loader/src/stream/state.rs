@@ -13,12 +13,12 @@ use crate::{
     Error, Hash, Keep, Position, Report, Result,
     clean::{Cleaner, Cuts},
     ledger::Account,
-    value::{Classes, Parameters, Recent, Table},
+    value::{Beside, Classes, Parameters, Table},
 };
 use std::{collections::BTreeSet, fmt, io::Write, path::Path, sync::Arc};
 
 /// First bytes of a state's file; the digit is the format's version.
-const MAGIC: &[u8; 16] = b"arable state  6\n";
+const MAGIC: &[u8; 16] = b"arable state  7\n";
 
 /// The most batches between the newest report in the values and the next batch: a window's, and the feedback lag.
 const MOST_PENDING: u64 = 1 << 32;
@@ -201,19 +201,19 @@ impl State {
     }
 
     /// What the sequencer goes on from, and what the first passes had found. `block_rows` are those of the plan, `parts` the
-    /// shares of its domains, `recent` what the policy asks to be kept.
+    /// shares of its domains, `beside` what is kept beside trajectories.
     pub(super) fn start(
         &self,
         block_rows: &[u32],
         parts: &[u64],
         cleaner: &Cleaner,
-        recent: Option<Recent>,
+        beside: Beside,
     ) -> Result<(Start, Visits, Classes, Vec<Report>)> {
         let mut visits = Visits::new(block_rows.len(), cleaner.memory());
         let mut classes = Classes::new(block_rows);
         let Some(opening) = &self.opening else {
             let start = Start {
-                table: Table::new(block_rows).keeping(recent),
+                table: Table::new(block_rows).keeping(beside),
                 parameters: Arc::new(Parameters::default()),
                 standings: parts.iter().copied().map(Standing::new).collect(),
                 memory: Arc::new([]),
@@ -249,7 +249,7 @@ impl State {
             )));
         }
         let start = Start {
-            table: Table::from_bytes(block_rows, recent, &opening.table)?,
+            table: Table::from_bytes(block_rows, beside, &opening.table)?,
             parameters: Arc::new(Parameters::from_bytes(&opening.parameters)?),
             standings: opening.standings.clone(),
             memory: opening.mixture.iter().map(|&bits| f64::from_bits(bits)).collect(),

@@ -4,13 +4,13 @@
 //! It composes the file's rows (`value`) with the data's contents (`source`, `clean`), and knows nothing of what a policy
 //! makes of either.
 
-use super::{Stream, block_rows, classes, data, sweep::sweep};
+use super::{Stream, block_rows, sweep::sweep};
 use crate::{
     Error, Place, Position, Result,
     clean::content_keys,
     recipe::OnBad,
     source::Source,
-    value::{Classes, Holds, References, Table, ValueFile, ValueRow, ValueWriter, suspicions},
+    value::{Beside, Holds, References, Table, ValueFile, ValueRow, ValueWriter},
 };
 use std::{collections::HashMap, path::Path};
 
@@ -25,7 +25,7 @@ pub(super) struct Pass {
 
 impl Stream {
     /// Writes the trajectories, with every report that has come in so far, to a Parquet file at `path`: position,
-    /// statistics, and the value that follows from them ([`Trajectory::value`](crate::value::Trajectory::value)); with
+    /// statistics, the value that follows from them ([`Trajectory::value`](crate::value::Trajectory::value)); with
     /// `contents` the id of each row's content too, over all columns that the stream carries, which takes one more pass
     /// over the blocks that were seen. How many rows it has: those that a signal has reached.
     ///
@@ -38,9 +38,12 @@ impl Stream {
     pub fn write_values(&self, path: &Path, contents: bool) -> Result<u64> {
         let table = self.values()?;
         let mut writer = ValueWriter::create(path, self.plan().hash(), Holds::Values)?;
-        let row = |position: Position, content| {
-            let trajectory = table.get(position).copied();
-            ValueRow { position: Some(position), content, trajectory, reference: None }
+        let examples: HashMap<Position, u32> = table.examples().map(|(class, row)| (row, class)).collect();
+        let row = |position: Position, content| ValueRow {
+            trajectory: table.get(position).copied(),
+            rival: table.rival(position),
+            example_of: examples.get(&position).copied(),
+            ..ValueRow::new(Some(position), content)
         };
         if contents {
             let mut blocks: Vec<u32> = table.iter().map(|(position, _)| position.block).collect();
@@ -53,33 +56,6 @@ impl Stream {
             table.iter().try_for_each(|(position, _)| writer.push(row(position, None)))?;
         }
         writer.finish()
-    }
-
-    /// How suspicious each row's label is, worst the highest: [`suspicions`] of the trajectories,
-    /// with every report that has come in so far, and of the classes that the label column gives, which takes one more
-    /// pass over the blocks that were seen. Rows in position order; rows never presented, or that cannot be read, have none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Recipe`] where the recipe names no `label`; as for reading the data.
-    pub fn suspicions(&self) -> Result<Vec<(Position, f32)>> {
-        let table = self.values()?;
-        let Some(label) = data::label(&self.recipe, self.plan())? else {
-            return Err(Error::recipe(
-                "suspicions go by class: name the column of the labels as `label` under [dataset]",
-            ));
-        };
-        let mut blocks: Vec<u32> = table.iter().map(|(position, _)| position.block).collect();
-        blocks.dedup();
-        let mut classes = Classes::new(&block_rows(self.plan()));
-        let pass = self.pass();
-        let read = |_: u32, decoded: crate::source::Decoded| Ok(classes::of(decoded.data.column(label)));
-        let source = self.shared.work.source.as_ref();
-        sweep(source, blocks.into_iter(), pass.threads, pass.budget, read, |block, found| match found {
-            Err(fault) if pass.on_bad_block.sets_aside(&fault) => Ok(()),
-            found => classes.set(block, found?),
-        })?;
-        Ok(suspicions(&table, &classes))
     }
 
     /// Nothing known yet of any row of this plan: to be filled with what a reference model says, and given to a stream
@@ -100,10 +76,8 @@ impl Stream {
     pub fn write_references(&self, references: &References, path: &Path, contents: bool) -> Result<u64> {
         let mut writer = ValueWriter::create(path, self.plan().hash(), Holds::References)?;
         let row = |position, content, reference| ValueRow {
-            position: Some(position),
-            content,
-            trajectory: None,
             reference: Some(reference),
+            ..ValueRow::new(Some(position), content)
         };
         if contents {
             let mut blocks: Vec<u32> = references.iter().map(|(position, _)| position.block).collect();
@@ -122,7 +96,7 @@ impl Stream {
         contents(self.shared.work.source.as_ref(), blocks.into_iter(), self.pass(), each)
     }
 
-    const fn pass(&self) -> Pass {
+    pub(super) const fn pass(&self) -> Pass {
         let stream = &self.recipe.stream;
         Pass { threads: stream.threads as usize, budget: stream.memory.0 / 4, on_bad_block: stream.on_bad_block }
     }
@@ -150,11 +124,14 @@ fn contents(
     })
 }
 
-/// The trajectories in the file at `path`, for the plan of `source`.
-pub(super) fn read_values(source: &dyn Source, path: &Path, pass: Pass) -> Result<Table> {
-    let mut table = Table::new(&block_rows(source.plan()));
+/// The trajectories in the file at `path`, for the plan of `source`, with what is kept `beside` them.
+pub(super) fn read_values(source: &dyn Source, path: &Path, beside: Beside, pass: Pass) -> Result<Table> {
+    let mut table = Table::new(&block_rows(source.plan())).keeping(beside);
     import(source, path, Holds::Values, pass, |position, row| match row.trajectory {
-        Some(trajectory) => table.set(position, trajectory),
+        Some(trajectory) => {
+            table.set(position, trajectory)?;
+            table.set_rival(position, row.rival, row.example_of)
+        }
         None => Ok(()),
     })?;
     Ok(table)

@@ -143,16 +143,17 @@ fn damaged(how: &str) -> Error {
     Error::State(format!("a value column is damaged: {how}"))
 }
 
-struct Reader<'a>(&'a [u8]);
+/// Takes numbers off the front of bytes.
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(length).ok_or_else(|| damaged("it ends early"))?;
         self.0 = rest;
         Ok(head)
     }
 
-    fn integer(&mut self) -> Result<u32> {
+    pub(super) fn integer(&mut self) -> Result<u32> {
         let bytes = self.take(4)?;
         Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }

@@ -239,7 +239,8 @@ mod tests {
                 // Skewed, as the losses of clean data are: many small, a few large.
                 (2.0 * spread(row).powi(6), 0.95 - 0.9 * spread(row).powi(6))
             };
-            let class = ClassSignal { logit_margin: probability_margin, probability_margin, probability: 0.5 };
+            let class =
+                ClassSignal { logit_margin: probability_margin, probability_margin, probability: 0.5, pair: None };
             Signal { loss, class: Some(class) }
         };
         table.apply(&Report::new(SEEN, (0..ROW_COUNT).map(|row| (position(row), signal(row))).collect())).unwrap();
@@ -291,7 +292,7 @@ mod tests {
         let signal = |row| {
             let loss = if row % 5 < 2 { 0.1 + 0.01 * spread(row) } else { 0.005 * spread(row) };
             let margin = 0.8 + 0.1 * spread(row);
-            let class = ClassSignal { logit_margin: margin, probability_margin: margin, probability: 0.9 };
+            let class = ClassSignal { logit_margin: margin, probability_margin: margin, probability: 0.9, pair: None };
             Signal { loss, class: Some(class) }
         };
         let mut table = Table::new(&ROWS).keeping(Denoise::default().recent());
@@ -318,7 +319,7 @@ mod tests {
             let wrong = row % 10 < share;
             let (probability, rival) = if wrong { (label, 0.6) } else { (0.6, 0.3) };
             let margin = probability - rival + 0.1 * spread(row);
-            let class = ClassSignal { logit_margin: margin, probability_margin: margin, probability };
+            let class = ClassSignal { logit_margin: margin, probability_margin: margin, probability, pair: None };
             // The losses tell nothing apart.
             Signal { loss: 2.0 * spread(row).powi(6), class: Some(class) }
         };
@@ -407,7 +408,7 @@ mod tests {
         // Row 7 was learnt, and is contradicted twice; row 5 was contradicted, and is learnt twice.
         let signal = |margin| Signal {
             loss: 0.5,
-            class: Some(ClassSignal { logit_margin: margin, probability_margin: margin, probability: 0.5 }),
+            class: Some(ClassSignal { logit_margin: margin, probability_margin: margin, probability: 0.5, pair: None }),
         };
         let lately = vec![(position(7), signal(-0.9)), (position(5), signal(0.9))];
         for batch in SEEN + 1..=SEEN + 2 {

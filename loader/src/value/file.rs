@@ -4,7 +4,7 @@
 //! command line prints in hexadecimal) or by its position (`block`, `row`), or both; positions hold for one plan only,
 //! whose hash stands in the file's metadata. Which rows of which data those are is for others to know.
 
-use super::{selector::Reference, trajectory::Trajectory};
+use super::{rivals::Rival, selector::Reference, trajectory::Trajectory};
 use crate::{Error, Hash, Place, Position, Result};
 use arrow::{
     array::{
@@ -35,7 +35,7 @@ const PLAN: &str = "arable.plan";
 const ROWS_A_PART: usize = 1 << 16;
 
 /// What a file says of one row.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ValueRow {
     /// Where it stands in the plan that the file was written for.
     pub position: Option<Position>,
@@ -43,8 +43,20 @@ pub struct ValueRow {
     pub content: Option<u128>,
     /// The statistics of its signals.
     pub trajectory: Option<Trajectory>,
+    /// The class that its label is taken for; [`Rival::NONE`] where none is known.
+    pub rival: Rival,
+    /// The class of the model that it is the example of: its label is what the model calls so.
+    pub example_of: Option<u32>,
     /// What a reference model says of it.
     pub reference: Option<Reference>,
+}
+
+impl ValueRow {
+    /// A row of which nothing is said yet.
+    #[must_use]
+    pub const fn new(position: Option<Position>, content: Option<u128>) -> Self {
+        Self { position, content, trajectory: None, rival: Rival::NONE, example_of: None, reference: None }
+    }
 }
 
 /// What a file holds beside what names its rows.
@@ -133,6 +145,9 @@ fn schema(holds: Holds) -> SchemaRef {
             fields.push(Field::new("last_batch", DataType::UInt32, false));
             fields.extend(floats(&STATISTICS, false));
             fields.extend(floats(&["variability", "value"], false));
+            fields.push(Field::new("rival", DataType::UInt32, true));
+            fields.push(Field::new("rival_votes", DataType::UInt8, true));
+            fields.push(Field::new("example_of", DataType::UInt32, true));
         }
         Holds::References => fields.extend(floats(&["loss", "probability"], true)),
     }
@@ -170,6 +185,10 @@ fn encoded(rows: &[ValueRow], holds: Holds) -> std::result::Result<RecordBatch, 
             }
             columns.push(Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| of(row).variability()))));
             columns.push(Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| of(row).value()))));
+            let rivals = || rows.iter().map(|row| row.rival.class().map(|class| (class, row.rival.votes())));
+            columns.push(Arc::new(rivals().map(|rival| Some(rival?.0)).collect::<UInt32Array>()));
+            columns.push(Arc::new(rivals().map(|rival| Some(rival?.1)).collect::<UInt8Array>()));
+            columns.push(Arc::new(rows.iter().map(|row| row.example_of).collect::<UInt32Array>()));
         }
         Holds::References => {
             let loss = rows.iter().map(|row| row.reference.map(|reference| reference.loss));
@@ -267,7 +286,7 @@ impl ValueFile {
                 _ => None,
             };
             let content = contents.as_ref().and_then(|contents| contents.get(i).copied().flatten());
-            ValueRow { position, content, ..ValueRow::default() }
+            ValueRow::new(position, content)
         };
         let mut rows: Vec<ValueRow> = (0..batch.num_rows()).map(named).collect();
         match holds {
@@ -285,6 +304,9 @@ impl ValueFile {
                 let forgettings = self.numbers::<UInt8Type>(batch, "forgettings")?;
                 let flags = self.numbers::<UInt8Type>(batch, "flags")?;
                 let last_batch = self.numbers::<UInt32Type>(batch, "last_batch")?;
+                let rivals = self.numbers::<UInt32Type>(batch, "rival")?;
+                let votes = self.numbers::<UInt8Type>(batch, "rival_votes")?;
+                let examples = self.numbers::<UInt32Type>(batch, "example_of")?;
                 let statistics = STATISTICS.map(|name| self.numbers::<Float32Type>(batch, name));
                 let [a, b, c, d, e, f] = statistics;
                 let statistics = [a?, b?, c?, d?, e?, f?];
@@ -303,6 +325,10 @@ impl ValueFile {
                     row.trajectory = Some(trajectory.map_err(|_| {
                         self.fault("it holds statistics that no training gives (not finite, or of a later version)")
                     })?);
+                    let votes = votes.as_ref().and_then(|column| get(column, i)).unwrap_or(0);
+                    let rival = rivals.as_ref().and_then(|column| get(column, i));
+                    row.rival = rival.map_or(Rival::NONE, |class| Rival::new(class, votes));
+                    row.example_of = examples.as_ref().and_then(|column| get(column, i));
                 }
             }
         }
@@ -351,7 +377,12 @@ mod tests {
         let mut trajectory = Trajectory::NEW;
         for step in 0..seed % 7 + 1 {
             let p = ((seed * 31 + step * 17) % 97) as f32 / 97.0;
-            let class = ClassSignal { logit_margin: p * 4.0 - 2.0, probability_margin: 2.0 * p - 1.0, probability: p };
+            let class = ClassSignal {
+                logit_margin: p * 4.0 - 2.0,
+                probability_margin: 2.0 * p - 1.0,
+                probability: p,
+                pair: None,
+            };
             trajectory.update(u64::from(step), &Signal { loss: 1.0 - p, class: Some(class) });
         }
         trajectory
@@ -367,6 +398,8 @@ mod tests {
                 position: Some(Position::new(row / 1000, row % 1000)),
                 content: (row % 3 > 0).then(|| u128::from(row) << 70 | 5),
                 trajectory: Some(trajectory(row)),
+                rival: if row % 5 > 0 { Rival::new(row * 100, row as u8) } else { Rival::NONE },
+                example_of: (row % 1000 == 7).then_some(row),
                 reference: None,
             })
             .collect();
@@ -385,6 +418,41 @@ mod tests {
         assert_eq!(read, rows);
         let missing = file.each(Holds::References, |_| Ok(())).unwrap_err().to_string();
         assert!(missing.contains("no column `loss`") && missing.contains("`mean_loss`"), "{missing}");
+    }
+
+    #[test]
+    fn a_table_that_names_no_rivals_is_read_without_and_one_of_strange_numbers_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("earlier.parquet");
+        let numbers = |values: Vec<i64>| Arc::new(arrow::array::Int64Array::from(values)) as ArrayRef;
+        let floats = |value: f32| Arc::new(Float32Array::from(vec![value; 3])) as ArrayRef;
+        let earlier = || {
+            vec![
+                ("block", numbers(vec![0; 3])),
+                ("row", numbers(vec![0, 1, 2])),
+                ("presentations", numbers(vec![2; 3])),
+                ("mean_loss", floats(0.5)),
+                ("last_loss", floats(0.25)),
+            ]
+        };
+        let strange = [("rival", numbers(vec![-1, 1 << 40, 7])), ("rival_votes", numbers(vec![3, 3, 1_000]))];
+        for (columns, expected) in [
+            (earlier(), [Rival::NONE; 3]),
+            (earlier().into_iter().chain(strange).collect(), [Rival::NONE, Rival::NONE, Rival::new(7, 0)]),
+        ] {
+            let batch = RecordBatch::try_from_iter(columns).unwrap();
+            let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+            writer.write(&batch).unwrap();
+            writer.close().unwrap();
+            let mut read = Vec::new();
+            let keep = |row: ValueRow| {
+                assert_eq!(row.trajectory.unwrap().presentations(), 2);
+                read.push(row.rival);
+                Ok(())
+            };
+            ValueFile::open(&path).unwrap().each(Holds::Values, keep).unwrap();
+            assert_eq!(read, expected);
+        }
     }
 
     #[test]

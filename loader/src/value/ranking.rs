@@ -92,7 +92,7 @@ mod tests {
     fn the_worst_margins_come_first_and_rows_never_seen_not_at_all() {
         let mut table = Table::new(&[4, 1]);
         let row = |block, row, probability_margin| {
-            let class = ClassSignal { logit_margin: 0.0, probability_margin, probability: 0.5 };
+            let class = ClassSignal { logit_margin: 0.0, probability_margin, probability: 0.5, pair: None };
             (Position::new(block, row), Signal { loss: 1.0, class: Some(class) })
         };
         table.apply(&Report::new(0, vec![row(1, 0, -0.5), row(0, 3, 0.9), row(0, 0, -0.5)])).unwrap();

@@ -123,7 +123,8 @@ pub(super) mod tests {
 
     /// A candidate with this loss, probability of the label and reference.
     pub(crate) fn candidate(row: u32, loss: f32, probability: f32, reference: Option<(f32, f32)>) -> Candidate {
-        let class = ClassSignal { logit_margin: 0.0, probability_margin: 2.0 * probability - 1.0, probability };
+        let class =
+            ClassSignal { logit_margin: 0.0, probability_margin: 2.0 * probability - 1.0, probability, pair: None };
         Candidate {
             position: Position::new(0, row),
             signal: Signal { loss, class: Some(class) },

@@ -6,6 +6,7 @@
 use super::{
     blocks::{Blocks, Record},
     recent::{Kept, Recent},
+    rivals::{Rival, Rivals},
     trajectory::Trajectory,
 };
 use crate::{Error, Place, Position, Report, Result};
@@ -25,33 +26,49 @@ impl Record for Trajectory {
     }
 }
 
-/// One [`Trajectory`] a row, dense by (block, row), and beside it what the policy asked to be kept; 32 bytes, and 4 more
-/// with a [`Recent`], for each row of the blocks that a signal has reached.
+/// What is kept of each row beside its trajectory.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Beside {
+    /// A number that forgets, where the policy asks for one ([`Policy::recent`](super::Policy::recent)).
+    pub recent: Option<Recent>,
+    /// Which class its label is taken for.
+    pub rivals: bool,
+}
+
+impl From<Option<Recent>> for Beside {
+    fn from(recent: Option<Recent>) -> Self {
+        Self { recent, rivals: false }
+    }
+}
+
+/// One [`Trajectory`] a row, dense by (block, row), and beside it what was asked to be kept; 32 bytes, 4 more with a
+/// [`Recent`], and 4 more with rivals once signals name classes, for each row of the blocks that a signal has reached.
 ///
 /// A clone is a snapshot: one pointer a block, later writes copy only what they touch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     rows: Blocks<Trajectory>,
     recent: Option<(Recent, Blocks<Kept>)>,
+    rivals: Option<Rivals>,
 }
 
 impl Table {
     /// A table without signals, for a plan whose blocks have `block_rows` rows each.
     #[must_use]
     pub fn new(block_rows: &[u32]) -> Self {
-        Self { rows: Blocks::new(block_rows), recent: None }
+        Self { rows: Blocks::new(block_rows), recent: None, rivals: None }
     }
 
-    /// The same trajectories for a policy that asks for `recent` ([`Policy::recent`](super::Policy::recent)). What was kept
-    /// by the same rule stays.
+    /// The same trajectories, with `beside` them what is asked for: what was kept by the same rule stays.
     #[must_use]
-    pub fn keeping(self, recent: Option<Recent>) -> Self {
-        let Self { rows, recent: kept } = self;
-        let recent = recent.map(|rule| match kept {
+    pub fn keeping(self, beside: impl Into<Beside>) -> Self {
+        let (Self { rows, recent: kept, rivals }, beside) = (self, beside.into());
+        let recent = beside.recent.map(|rule| match kept {
             Some((same, kept)) if same == rule => (rule, kept),
             _ => (rule, Blocks::new(rows.all_rows())),
         });
-        Self { rows, recent }
+        let rivals = beside.rivals.then(|| rivals.unwrap_or_else(|| Rivals::new(rows.all_rows())));
+        Self { rows, recent, rivals }
     }
 
     /// The row's trajectory; `None` where no signal has reached its block, or the plan has no such row.
@@ -69,6 +86,18 @@ impl Table {
             Some((rule, kept)) => kept.get(position).and_then(|kept| kept.get()).unwrap_or_else(|| mean(*rule)),
             None => self.get(position).map_or(0.0, Trajectory::mean_probability_margin),
         }
+    }
+
+    /// The class that the row's label is taken for; [`Rival::NONE`] where no signal has named one, or rivals are not kept.
+    #[must_use]
+    pub fn rival(&self, position: Position) -> Rival {
+        self.rivals.as_ref().map_or(Rival::NONE, |rivals| rivals.get(position))
+    }
+
+    /// The classes of the model that a row is known for, in order, each with one whose label it is. So what the model
+    /// calls k is what the data call that row.
+    pub fn examples(&self) -> impl Iterator<Item = (u32, Position)> {
+        self.rivals.iter().flat_map(Rivals::examples)
     }
 
     /// Takes in a batch's signals, in slot order: all of them, or none.
@@ -91,6 +120,12 @@ impl Table {
             {
                 rule.update(kept, &before, new);
             }
+            if let Some(rivals) = &mut self.rivals
+                && moved
+                && let Some(pair) = signal.class.and_then(|class| class.pair)
+            {
+                rivals.update(*position, pair);
+            }
         }
         Ok(())
     }
@@ -100,12 +135,35 @@ impl Table {
     /// # Errors
     /// [`Error::Data`] if the plan has no such row.
     pub fn set(&mut self, position: Position, trajectory: Trajectory) -> Result<()> {
-        let Some(record) = self.rows.get_mut(position) else {
-            let place = Place::default().block(position.block).row(position.row);
-            return Err(Error::data(place, "a table of values speaks of a row that the plan does not have"));
-        };
-        *record = trajectory;
+        self.check(position)?;
+        if let Some(record) = self.rows.get_mut(position) {
+            *record = trajectory;
+        }
         Ok(())
+    }
+
+    /// Sets the class that a row's label is taken for, and which class it is the example of, as an earlier run left them;
+    /// nothing where rivals are not kept.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the plan has no such row.
+    pub fn set_rival(&mut self, position: Position, rival: Rival, example_of: Option<u32>) -> Result<()> {
+        self.check(position)?;
+        if let Some(rivals) = &mut self.rivals {
+            rivals.set(position, rival);
+            if let Some(class) = example_of {
+                rivals.set_example(class, position);
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, position: Position) -> Result<()> {
+        if self.rows.has(position) {
+            return Ok(());
+        }
+        let place = Place::default().block(position.block).row(position.row);
+        Err(Error::data(place, "a table of values speaks of a row that the plan does not have"))
     }
 
     /// The table as it is now, in time proportional to the blocks, not the rows.
@@ -119,40 +177,50 @@ impl Table {
         self.rows.iter()
     }
 
-    /// The table as bytes; equal tables give equal bytes. What the policy asked to be kept comes after the trajectories.
+    /// The table as bytes; equal tables give equal bytes. What was asked to be kept comes after the trajectories.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.rows.to_bytes();
         if let Some((_, kept)) = &self.recent {
             bytes.extend(kept.to_bytes());
         }
+        if let Some(rivals) = &self.rivals {
+            bytes.extend(rivals.to_bytes());
+        }
         bytes
     }
 
-    /// The table of [`to_bytes`](Self::to_bytes), for the same plan and a policy that asks for the same.
+    /// The table of [`to_bytes`](Self::to_bytes), for the same plan where the same is kept.
     ///
     /// # Errors
-    /// [`Error::State`] if the bytes are damaged, of another plan, or of a policy that asks for something else.
-    pub fn from_bytes(block_rows: &[u32], recent: Option<Recent>, bytes: &[u8]) -> Result<Self> {
+    /// [`Error::State`] if the bytes are damaged, of another plan, or something else was kept.
+    pub fn from_bytes(block_rows: &[u32], beside: impl Into<Beside>, bytes: &[u8]) -> Result<Self> {
+        let beside = beside.into();
         let (rows, rest) = Blocks::read(block_rows, bytes)?;
-        let (recent, rest) = match recent {
+        let (recent, rest) = match beside.recent {
             None => (None, rest),
             Some(rule) => {
                 let (kept, rest) = Blocks::read(block_rows, rest)?;
                 (Some((rule, kept)), rest)
             }
         };
+        let (rivals, rest) = if beside.rivals {
+            let (rivals, rest) = Rivals::read(block_rows, rest)?;
+            (Some(rivals), rest)
+        } else {
+            (None, rest)
+        };
         if !rest.is_empty() {
             return Err(Error::State("a table of values is damaged: bytes are left over".into()));
         }
-        Ok(Self { rows, recent })
+        Ok(Self { rows, recent, rivals })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Signal, value::RecentOf};
+    use crate::{ClassPair, ClassSignal, Signal, value::RecentOf};
     use proptest::prelude::*;
 
     const ROWS: [u32; 4] = [3, 0, 5, 2];
@@ -243,6 +311,40 @@ mod tests {
         bytes.extend(0_u32.to_le_bytes());
         bytes.extend(u32::MAX.to_le_bytes());
         assert!(Table::from_bytes(&rows, None, &bytes).is_err());
+    }
+
+    #[test]
+    fn rivals_are_kept_where_they_are_asked_for_and_go_through_bytes() {
+        let beside = Beside { recent: Some(Recent { of: RecentOf::Loss, share: 0.5 }), rivals: true };
+        let (seen, poisoned, other) = (Position::new(0, 1), Position::new(2, 3), Position::new(3, 0));
+        let signal = |loss, pair: (u32, u32)| {
+            let pair = Some(ClassPair { label: pair.0, rival: pair.1 });
+            let class = ClassSignal { logit_margin: 1.0, probability_margin: 0.5, probability: 0.7, pair };
+            Signal { loss, class: Some(class) }
+        };
+        let rows =
+            vec![(seen, signal(1.0, (4, 2))), (poisoned, signal(f32::NAN, (3, 1))), (other, signal(2.0, (4, 0)))];
+        let report = Report::new(0, rows);
+        let mut table = Table::new(&ROWS).keeping(beside);
+        table.apply(&report).unwrap();
+        assert_eq!([seen, poisoned, other].map(|row| table.rival(row).class()), [Some(2), None, Some(0)]);
+        assert!(table.examples().eq([(4, seen)]));
+        let bytes = table.to_bytes();
+        assert_eq!(Table::from_bytes(&ROWS, beside, &bytes).unwrap(), table);
+        assert!(Table::from_bytes(&ROWS, Beside { rivals: false, ..beside }, &bytes).is_err());
+        for length in 0..bytes.len() {
+            assert!(Table::from_bytes(&ROWS, beside, &bytes[..length]).is_err());
+        }
+        // What is not asked for takes no room and is not known.
+        let mut plain = Table::new(&ROWS);
+        plain.apply(&report).unwrap();
+        assert_eq!((plain.rival(seen), plain.examples().count()), (Rival::NONE, 0));
+        assert_eq!(plain, table.clone().keeping(None));
+        assert_eq!(table.clone().keeping(beside), table);
+        // Signals that name no class leave no trace beside the trajectories.
+        let mut silent = Table::new(&ROWS).keeping(Beside { rivals: true, ..Beside::default() });
+        silent.apply(&Report::new(0, vec![(seen, Signal { loss: 1.0, class: None })])).unwrap();
+        assert_eq!(silent.to_bytes().len(), 12 + 8 + 3 * 32 + 12 + 8);
     }
 
     #[test]

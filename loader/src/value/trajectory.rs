@@ -297,7 +297,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn signal(loss: f32, logit_margin: f32, probability: f32) -> Signal {
-        let class = ClassSignal { logit_margin, probability_margin: logit_margin.signum() * 0.5, probability };
+        let class =
+            ClassSignal { logit_margin, probability_margin: logit_margin.signum() * 0.5, probability, pair: None };
         Signal { loss, class: Some(class) }
     }
 

@@ -6,7 +6,7 @@ use arable_loader::{
     Position, Recipe, Stream,
     recipe::Part,
     stream::State,
-    value::{Classes, Reference, References, Table, Trajectory, UNKNOWN_CLASS, suspicions},
+    value::{Classes, Reference, References, Rival, Table, Trajectory, UNKNOWN_CLASS, suspicions},
 };
 use arable_tests::{CLEAN, Data, Format, Line, Mixed, Row, arable, train, walk};
 use std::{
@@ -25,8 +25,9 @@ fn both() -> [Data; 2] {
     [Data::new(Format::Parquet, 3, 130, 40), Data::new(Format::Parquet, 1, 390, 50)]
 }
 
-/// Each row's trajectory, by its number over all files.
-fn by_number(stream: &Stream, table: &Table) -> BTreeMap<u32, Trajectory> {
+/// What is known of each row, by its number over all files: its trajectory, the class it is taken for, and the class that
+/// it is the example of.
+fn by_number(stream: &Stream, table: &Table) -> BTreeMap<u32, (Trajectory, Rival, Option<u32>)> {
     let firsts: Vec<u32> = (stream.plan().blocks.iter())
         .scan(0, |first, block| {
             let of_block = *first;
@@ -34,7 +35,10 @@ fn by_number(stream: &Stream, table: &Table) -> BTreeMap<u32, Trajectory> {
             Some(of_block)
         })
         .collect();
-    table.iter().map(|(position, row)| (firsts[position.block as usize] + position.row, *row)).collect()
+    let examples: BTreeMap<Position, u32> = table.examples().map(|(class, row)| (row, class)).collect();
+    let known = |position: Position| (table.rival(position), examples.get(&position).copied());
+    let number = |position: Position| firsts[position.block as usize] + position.row;
+    table.iter().map(|(row, trajectory)| (number(row), (*trajectory, known(row).0, known(row).1))).collect()
 }
 
 #[test]
@@ -45,6 +49,8 @@ fn a_table_of_values_begins_a_run_over_the_same_plan_and_over_other_files() {
     let table = stream.values().unwrap();
     let known = by_number(&stream, &table);
     assert!(known.len() > 250);
+    assert!(known.values().filter(|row| row.1 != Rival::NONE).count() > 250);
+    assert_eq!(known.values().filter(|row| row.2.is_some()).count(), 4);
     let file = |name: &str| data.folder.path().join(name);
     for (name, contents) in [("with.parquet", true), ("without.parquet", false)] {
         assert_eq!(stream.write_values(&file(name), contents).unwrap(), known.len() as u64);
@@ -102,15 +108,38 @@ fn the_command_line_writes_values_that_any_parquet_reader_reads() {
     let mut stream = Stream::builder(Recipe::from_toml_file(&path).unwrap()).record(file("run")).open().unwrap();
     train(&mut stream, usize::MAX);
     let known = stream.values().unwrap().iter().count();
+    let suspicious = stream.suspicions().unwrap();
+    let shard = |block: u32| stream.plan().shards[stream.plan().blocks[block as usize].shard as usize].name.clone();
+    let expected: Vec<serde_json::Value> = (suspicious.worst_first().iter())
+        .map(|row| {
+            serde_json::json!({
+                "shard": shard(row.position.block), "block": row.position.block, "row": row.position.row,
+                "suspicion": row.suspicion, "given": row.given, "suggested": row.suggested,
+                "suggested_class": row.suggested_class,
+            })
+        })
+        .collect();
     drop(stream);
     let log = file("run/feedback");
-    let ran = arable(ARABLE, ["stream", &path, "--quiet", "--feedback", &log, "--values", &file("values.parquet")]);
+    let written = ["--values", &file("values.parquet"), "--suspicions", &file("suspicions.jsonl")];
+    let ran = arable(ARABLE, ["stream", &path, "--quiet", "--feedback", &log].into_iter().chain(written));
     assert_eq!(ran.status, 0, "{ran:?}");
+    // The log says all that the run knew of its labels.
+    let lines = std::fs::read_to_string(file("suspicions.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines, expected);
+    assert!(lines.iter().any(|line| !line["suggested_class"].is_null()));
     let ran = arable(ARABLE, ["inspect", &file("values.parquet"), "--json"]);
     assert_eq!(ran.status, 0, "{ran:?}");
     let text = ran.json().to_string();
-    assert!(text.contains("mean_loss") && text.contains("content_id"), "{text}");
+    assert!(["mean_loss", "content_id", "rival"].iter().all(|column| text.contains(column)), "{text}");
     assert!(known > 200 && text.contains(&known.to_string()), "{known}: {text}");
+    // Without labels there is nothing to suspect, which is said before the walk.
+    let unlabelled = data.folder.path().join("unlabelled.toml");
+    std::fs::write(&unlabelled, format!("[dataset]\nurl = '{}'", data.url())).unwrap();
+    let ran = arable(ARABLE, ["stream", unlabelled.to_str().unwrap(), "--suspicions", &file("none.jsonl")]);
+    assert!(ran.status == 2 && format!("{ran:?}").contains("`label`"), "{ran:?}");
+    assert!(!data.folder.path().join("none.jsonl").exists());
 }
 
 fn scores(data: &Data, stream: &Stream) -> References {
@@ -159,7 +188,10 @@ fn what_is_kept_of_each_row_beside_its_trajectory_counts_as_memory() {
     let rows: String = (0..400).map(|id| format!("{{\"label\":1,\"text\":\"{id} {wide}\"}}\n")).collect();
     std::fs::write(&url, rows).unwrap();
     let recipe = |policy: &str, memory: &str| {
-        let text = format!("[dataset]\nurl = '{url}'\n[policy]\n{policy}\n[stream]\nmemory = \"{memory}\"\nwindow = 8");
+        let (label, policy) =
+            policy.split_once("of labels, ").map_or(("", policy), |(_, rest)| ("label = 'label'\n", rest));
+        let text =
+            format!("[dataset]\nurl = '{url}'\n{label}[policy]\n{policy}\n[stream]\nmemory = \"{memory}\"\nwindow = 8");
         let path = folder.path().join("wide.toml");
         std::fs::write(&path, text).unwrap();
         Recipe::from_toml_file(path).unwrap()
@@ -171,9 +203,14 @@ fn what_is_kept_of_each_row_beside_its_trajectory_counts_as_memory() {
     // By content, since less memory cuts the text into other blocks.
     stream.write_references(&references, &file, true).unwrap();
     let rho = format!("name = \"rho_loss\"\ncandidates = 128\nreference = '{}'", file.display());
-    // 37 bytes a row; 4 for a recent mean, 8 for a reference.
-    for (policy, values) in [("name = \"infobatch\"\ndelta = 1.0", 37), ("name = \"denoise\"", 41), (rho.as_str(), 45)]
-    {
+    // 37 bytes a row; 4 for a recent mean, 4 for rivals where there are labels, 8 for a reference.
+    for (policy, values) in [
+        ("name = \"infobatch\"\ndelta = 1.0", 37),
+        ("of labels, name = \"infobatch\"\ndelta = 1.0", 41),
+        ("name = \"denoise\"", 41),
+        ("of labels, name = \"denoise\"", 45),
+        (rho.as_str(), 45),
+    ] {
         let fault = recipe(policy, "16MiB").open().err().unwrap().to_string();
         let wanted = format!("values of 400 rows {:.1} KiB", f64::from(400 * values) / 1024.0);
         assert!(fault.contains(&wanted), "{policy}: {wanted} is not in {fault}");
@@ -257,7 +294,13 @@ fn suspicions_go_by_the_classes_of_the_label_column() {
         classes.set(block, of_block.collect()).unwrap();
     }
     let found = stream.suspicions().unwrap();
-    assert_eq!(found, suspicions(&table, &classes));
+    let judged: Vec<_> = found.iter().map(|row| (row.position, row.suspicion, row.suggested_class)).collect();
+    let expected = suspicions(&table, &classes).into_iter().map(|row| (row.position, row.suspicion, row.rival));
+    assert_eq!(judged, expected.collect::<Vec<_>>());
+    let of_class = |position: Position| Some(classes.get(position)).filter(|class| *class != UNKNOWN_CLASS);
+    let given: Vec<_> = found.iter().map(|row| row.given.map(str::to_owned)).collect();
+    let labels: Vec<_> = found.iter().map(|row| of_class(row.position).map(|class| class.to_string())).collect();
+    assert!(given.iter().zip(&labels).all(|(given, label)| label.is_none() || given == label));
     assert_eq!(found.len(), table.iter().filter(|(_, row)| row.is_seen()).count());
     let mut unlabelled = recipe(&other, "name = \"uniform\"");
     unlabelled.dataset.as_mut().unwrap().label = None;

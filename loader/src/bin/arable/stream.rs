@@ -2,7 +2,7 @@
 
 use super::{Output, allocator};
 use arable_loader::{
-    Batch, Error, Plan, Recipe, Result, Stream,
+    Batch, Error, Plan, Position, Recipe, Result, Stream,
     clean::content_keys,
     ledger::FeedbackLog,
     report::{
@@ -52,6 +52,10 @@ pub(crate) struct Walk {
     /// content, which takes one more pass over the data. `values` of the policy begins another run with it.
     #[arg(long, value_name = "FILE")]
     values: Option<PathBuf>,
+    /// Write how suspicious each row's label is at the end, the worst first, one line of JSON a row: shard, block, row,
+    /// suspicion, given label, suggested label and the number that the model has for it. Takes one more pass over the data.
+    #[arg(long, value_name = "FILE")]
+    suspicions: Option<PathBuf>,
     /// A recorded feedback log (a run's `feedback` folder, or one segment): reports of its batches are given back as
     /// they were.
     #[arg(long, value_name = "FILE")]
@@ -108,6 +112,14 @@ impl Walk {
             builder = builder.evaluation(part.parse()?);
         }
         let mut stream = builder.open()?;
+        let suspicions = match &self.suspicions {
+            Some(_) if !has_label(stream.recipe()) => {
+                return Err(Error::recipe(
+                    "--suspicions goes by class: name the column of the labels as `label` under [dataset]",
+                ));
+            }
+            path => path.as_deref().map(Lines::create).transpose()?,
+        };
         let mut hashes = self.hashes.as_deref().map(Lines::create).transpose()?;
         let mut ids = self.ids.as_deref().map(Lines::create).transpose()?;
 
@@ -139,6 +151,9 @@ impl Walk {
         }
         if let Some(path) = &self.values {
             stream.write_values(path, true)?;
+        }
+        if let Some(lines) = suspicions {
+            write_suspicions(lines, &stream)?;
         }
         let seconds = start.elapsed().as_secs_f64();
         let (text, json) = summary(&stream, seconds, walked, stream.trained() - already, first_batch);
@@ -185,6 +200,30 @@ fn write_ids(ids: &mut Lines, batch: &Batch, plan: &Plan, with_content: bool) ->
         ids.line(format_args!("{}\t{slot}\t{place}\t{weight}{content}", batch.number))?;
     }
     Ok(())
+}
+
+fn has_label(recipe: &Recipe) -> bool {
+    let of_domains = recipe.domain.iter().map(|domain| &domain.dataset);
+    recipe.dataset.iter().chain(of_domains).any(|dataset| dataset.label.is_some())
+}
+
+fn write_suspicions(mut lines: Lines, stream: &Stream) -> Result<()> {
+    let plan = stream.plan();
+    for row in stream.suspicions()?.worst_first() {
+        let Position { block, row: number } = row.position;
+        let shard = plan.blocks.get(block as usize).and_then(|block| plan.shards.get(block.shard as usize));
+        let line = serde_json::json!({
+            "shard": shard.map(|shard| shard.name.as_str()),
+            "block": block,
+            "row": number,
+            "suspicion": row.suspicion,
+            "given": row.given,
+            "suggested": row.suggested,
+            "suggested_class": row.suggested_class,
+        });
+        lines.line(format_args!("{line}"))?;
+    }
+    lines.finish()
 }
 
 /// A file of lines.

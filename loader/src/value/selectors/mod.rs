@@ -191,7 +191,8 @@ mod tests {
     fn candidates(numbers: &Numbers) -> Vec<Candidate> {
         let candidate = |row: usize| {
             let probability = numbers.probability[row];
-            let class = ClassSignal { logit_margin: 0.0, probability_margin: 2.0 * probability - 1.0, probability };
+            let class =
+                ClassSignal { logit_margin: 0.0, probability_margin: 2.0 * probability - 1.0, probability, pair: None };
             Candidate {
                 position: Position::new(0, row as u32),
                 signal: Signal { loss: numbers.loss[row].unwrap_or(f32::NAN), class: Some(class) },
