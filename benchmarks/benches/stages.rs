@@ -147,11 +147,7 @@ fn feedback(bencher: Bencher<'_, '_>) {
     let signal = Signal { loss: 1.25, class: None };
     let row = |row: usize| (Position::new(0, row as u32), signal);
     let reports: Vec<Report> = (0..ROWS / BATCH)
-        .map(|batch| Report {
-            batch: batch as u64,
-            rows: (batch * BATCH..(batch + 1) * BATCH).map(row).collect(),
-            picks: Vec::new(),
-        })
+        .map(|batch| Report::new(batch as u64, (batch * BATCH..(batch + 1) * BATCH).map(row).collect()))
         .collect();
     bencher.counter(ItemsCount::new(ROWS)).with_inputs(|| Table::new(&[ROWS as u32])).bench_values(|mut table| {
         reports.iter().for_each(|report| table.apply(report).unwrap());

@@ -67,6 +67,9 @@ pub struct Report {
     pub rows: Vec<(Position, Signal)>,
     /// Which of them were trained on, where a selector picked; empty where all were.
     pub picks: Vec<Pick>,
+    /// What the selector asks to have reported of all candidates together
+    /// ([`Selector::statistic`](crate::value::Selector::statistic)), where it does.
+    pub statistic: Option<f64>,
 }
 
 impl Report {
@@ -79,6 +82,6 @@ impl Report {
     /// The report of a batch that was trained as a whole.
     #[must_use]
     pub const fn new(batch: u64, rows: Vec<(Position, Signal)>) -> Self {
-        Self { batch, rows, picks: Vec::new() }
+        Self { batch, rows, picks: Vec::new(), statistic: None }
     }
 }

@@ -1,8 +1,9 @@
-"""Picks of the selectors and targets of `weighted`, computed from the papers' formulas alone: writes selectors.json.
+"""Picks of the selectors, what they remember, and targets of `weighted`, computed from the papers' formulas alone: writes selectors.json.
 
 Needs numpy and blake3. Random numbers are Arable's (ChaCha with 8 rounds, keyed by BLAKE3), made here a second time.
 """
 
+import itertools
 import json
 import struct
 from pathlib import Path
@@ -73,13 +74,14 @@ def jest(rows, size, random):
     return highest(scaled + [random.gumbel() for _ in score], size)
 
 
-def selective_backprop(rows, size, random):
+def selective_backprop(rows, size, random, ring=(), beta=2.0, most=1024):
+    """By the share of the last losses that are at most a row's own: the candidates', and of those before as many as fit."""
     losses = rows["loss"]
-    order = [row for row in np.argsort(losses, kind="stable") if np.isfinite(losses[row])]
-    score = np.full(len(losses), np.nan)
-    for rank, row in enumerate(order):
-        score[row] = 2.0 * np.log((rank + 1) / len(order))
-    return highest(score + [random.gumbel() for _ in score], size)
+    own = losses[np.isfinite(losses)]
+    room = max(most - len(own), 0)
+    last = np.concatenate([np.asarray(ring, float)[len(ring) - min(room, len(ring)) :], own])
+    cdf = np.array([np.mean(last <= loss) if np.isfinite(loss) else np.nan for loss in losses])
+    return highest(beta * np.log(cdf) + [random.gumbel() for _ in losses], size)
 
 
 def progressive_dropout(rows, size, random):
@@ -90,12 +92,22 @@ def progressive_dropout(rows, size, random):
     return highest(np.where(p < 0.3, order, np.nan), min(size, int((p < 0.3).sum())))
 
 
-def importance(rows, size, random):
+def probabilities(rows):
     norm = np.where(np.isfinite(rows["el2n"]), rows["el2n"], 0)
-    count = len(norm)
-    g = 0.9 * norm / norm.sum() + 0.1 / count
-    if np.sqrt(count * (g**2).sum()) <= (count + 3 * size) / (3 * size):
-        return highest(np.array([random.unit() for _ in norm]), size)
+    return 0.9 * norm / norm.sum() + 0.1 / len(norm)
+
+
+def tau_of(g):
+    """Equation 26 of the paper: (1 − ‖g − u‖²/‖g‖²)^(−1/2)."""
+    u = 1 / len(g)
+    return float((1 - ((g - u) ** 2).sum() / (g**2).sum()) ** -0.5)
+
+
+def importance(rows, size, random, tau=None, threshold=None):
+    g = probabilities(rows)
+    count = len(g)
+    if (tau_of(g) if tau is None else tau) <= (threshold or (count + 3 * size) / (3 * size)):
+        return highest(np.array([random.unit() for _ in g]), size)
     picks = [int(np.searchsorted(np.cumsum(g), random.unit() * g.sum(), side="right")) for _ in range(size)]
     return [[row, 1 / (count * g[row])] for row in sorted(picks)]
 
@@ -126,6 +138,63 @@ def candidates(random, count, hard):
     return {name: values.astype("f4").astype(float) for name, values in rows.items()}
 
 
+def said(rows):
+    return {name: [value if np.isfinite(value) else None for value in values] for name, values in rows.items()}
+
+
+def remembering():
+    """Runs of super-batches of which each sees what was reported of all before it: the ring of the last 60 losses, and
+    τ̄ ← 0.9·τ̄ + 0.1·τ, of which the first is τ itself."""
+    random = np.random.default_rng(7)
+    ring, smooth, runs = [], None, {"selective_backprop": [], "importance": []}
+    for batch in range(11):
+        count, size = (24, 6) if batch != 5 else (70, 10)
+        # For importance gradients differ much in some super-batches and little in others.
+        rows = candidates(random, count, 0.06 if batch % 3 else 0.9)
+        run = {"batch": batch, "size": size, "candidates": said(rows)}
+        picks = selective_backprop(rows, size, Randomness(batch), ring, 1.0, 60)
+        runs["selective_backprop"].append({**run, "memory": list(ring), "statistic": None, "picks": picks})
+        ring = (ring + [float(loss) for loss in rows["loss"] if np.isfinite(loss)])[-60:]
+        tau = tau_of(probabilities(rows))
+        after = tau if smooth is None else 0.9 * smooth + 0.1 * tau
+        picks = importance(rows, size, Randomness(batch), after, 1.5)
+        memory = [] if smooth is None else [smooth]
+        runs["importance"].append({**run, "memory": memory, "statistic": tau, "picks": picks})
+        smooth = after
+    options = {"selective_backprop": "beta = 1.0\nmemory = 60", "importance": "threshold = 1.5"}
+    return [{"name": name, "options": options[name], "batches": batches} for name, batches in runs.items()]
+
+
+def greats():
+    """Greedy picks on whole gradients: each next row is the one whose gradient lies most along that of the trusted set as
+    it is once the step on those before has been taken, ḡ − η·Σg."""
+    random = np.random.default_rng(11)
+    cases = []
+    for rate, positive, size in [(0.3, True, 5), (0.3, False, 9), (None, True, 4), (None, False, 6), (0.0, True, 5)]:
+        errors, inputs = random.normal(0, 1, (12, 3)), random.normal(0, 1, (12, 4))
+        errors[7], inputs[7] = errors[2], inputs[2]
+        own_errors, own_inputs = random.normal(0, 1, (5, 3)), random.normal(0, 1, (5, 4))
+        errors, inputs, own_errors, own_inputs = (x.astype("f4").astype(float) for x in (errors, inputs, own_errors, own_inputs))
+        whole = lambda e, h: np.einsum("ni,nj->nij", e, np.c_[h, np.ones(len(h))]).reshape(len(e), -1)  # noqa: E731
+        g, trusted = whole(errors, inputs), whole(own_errors, own_inputs).mean(0)
+        allowed = [row for row in range(12) if not positive or g[row] @ trusted > 0]
+        most = min(size, len(allowed)) if positive else size
+        step = rate
+        if rate is None:
+            # η·⟨Σg, ḡ⟩ − η²/2·‖Σg‖² in the mean over all sets of so many rows is highest here.
+            sums = [g[list(rows)].sum(0) for rows in itertools.combinations(allowed, most)]
+            step = max(np.sum([s @ trusted for s in sums]) / np.sum([s @ s for s in sums]), 0)
+        picks, left = [], trusted.copy()
+        for _ in range(most):
+            best = max((row for row in allowed if row not in picks), key=lambda row: g[row] @ left)
+            picks.append(best)
+            left -= step * g[best]
+        options = f'method = "greats"\npositive = {str(positive).lower()}' + ("" if rate is None else f"\nrate = {rate}")
+        layers = [x.ravel().tolist() for x in (errors, inputs, own_errors, own_inputs)]
+        cases.append({"options": options, "layers": layers, "size": size, "picks": sorted(picks)})
+    return cases
+
+
 def main():
     random = np.random.default_rng(5)
     cases = []
@@ -134,12 +203,11 @@ def main():
         picks = [
             {"name": name, "options": options, "picks": pick(rows, size, Randomness(batch))} for name, options, pick in SELECTORS
         ]
-        said = {name: [value if np.isfinite(value) else None for value in values] for name, values in rows.items()}
-        cases.append({"batch": batch, "size": size, "candidates": said, "selectors": picks})
+        cases.append({"batch": batch, "size": size, "candidates": said(rows), "selectors": picks})
     numbers = [0.0, -1.0, 0.25, 3.0, 7.5, 1000.0, None]
     clipped = [0.0 if x is None else min(max(x / 2.5, 0.0), 4.0) for x in numbers]
     weighted = {"numbers": numbers, "options": "scale = 2.5\nmost = 4.0", "weights": clipped}
-    whole = {"seed": SEED, "epoch": EPOCH, "cases": cases, "weighted": weighted}
+    whole = {"seed": SEED, "epoch": EPOCH, "cases": cases, "remembering": remembering(), "greats": greats(), "weighted": weighted}
     Path(__file__).with_suffix(".json").write_text(json.dumps(whole) + "\n")
 
 

@@ -19,5 +19,5 @@ pub use http_server::{Answer, Asked, HttpServer};
 pub use mixed::Mixed;
 pub use process::{Ran, arable, arable_command, bounded};
 pub use store_server::StoreServer;
-pub use trainer::{report, scores, signal, train};
+pub use trainer::{products, report, scores, select, signal, train};
 pub use walk::{Line, walk, walk_batch};

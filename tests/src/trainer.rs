@@ -1,7 +1,11 @@
 //! A trainer without a model: what it reports is a function of batch and row, so that two trainings can be compared.
 
 use crate::walk::{Line, walk_batch};
-use arable_loader::{Batch, ClassPair, ClassSignal, Position, Signal, Stream, value::Scored};
+use arable_loader::{
+    Batch, ClassPair, ClassSignal, Pick, Position, Signal, Stream,
+    stream::Scores,
+    value::{Gram, Scored},
+};
 
 /// What training would say of a row: rows with `row % 5 == 0` look mislabelled, more so the longer it goes on.
 #[must_use]
@@ -35,6 +39,31 @@ pub fn scores(batch: u64, positions: &[Position]) -> Vec<Scored> {
     positions.iter().map(score).collect()
 }
 
+/// What the model would say of the gradients of the candidates at `positions`, each beside each: they are of length 1, in
+/// a plane, and point anywhere.
+#[must_use]
+pub fn products(batch: u64, positions: &[Position]) -> Vec<f32> {
+    let angle = |position: &Position| {
+        ((u64::from(position.row) * 29 + u64::from(position.block) * 13 + batch * 5) % 17) as f32 / 3.0
+    };
+    positions.iter().flat_map(|one| positions.iter().map(move |other| (angle(one) - angle(other)).cos())).collect()
+}
+
+/// What is picked of `batch`, if its model says what [`scores`] and [`products`] do.
+///
+/// # Panics
+///
+/// Where the policy picks nothing of it.
+#[must_use]
+pub fn select(batch: &Batch) -> Vec<Pick> {
+    let scores = scores(batch.number, &batch.positions);
+    let products = products(batch.number, &batch.positions);
+    let gram = Gram::new(&products, batch.positions.len()).unwrap();
+    let needs_gram = batch.receipt.needs().is_some_and(|needs| needs.gram);
+    let scores = Scores::of(&scores);
+    batch.receipt.select(if needs_gram { scores.with_gram(gram) } else { scores }).unwrap()
+}
+
 /// Walks at most `batches` batches of `stream`, and reports on each but every 23rd, which it drops.
 ///
 /// # Panics
@@ -60,7 +89,7 @@ pub fn report(batch: Batch) {
         let signals: Vec<Signal> = batch.positions.iter().map(|&position| signal(batch.number, position)).collect();
         match batch.receipt.needs() {
             Some(_) => {
-                let picks = batch.receipt.select(&scores(batch.number, &batch.positions)).unwrap();
+                let picks = select(&batch);
                 batch.receipt.report_picked(&signals, &picks).unwrap();
             }
             None => batch.receipt.report(&signals).unwrap(),

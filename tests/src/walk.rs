@@ -1,6 +1,6 @@
 //! A stream, written down batch by batch so that two walks can be compared to the byte.
 
-use crate::trainer::scores;
+use crate::trainer::select;
 use arable_loader::{Batch, Position, Stream};
 use arrow::{array::AsArray, datatypes::Int64Type};
 
@@ -38,13 +38,12 @@ pub fn walk_batch(batch: &Batch) -> Line {
     }
 }
 
-/// What is picked of `batch`, if its model says what [`scores`] does.
+/// What is picked of `batch`, to the bit.
 fn picks(batch: &Batch) -> Vec<(u32, u32)> {
     if batch.receipt.needs().is_none() {
         return Vec::new();
     }
-    let picks = batch.receipt.select(&scores(batch.number, &batch.positions)).unwrap();
-    picks.iter().map(|pick| (pick.index, pick.weight.to_bits())).collect()
+    select(batch).iter().map(|pick| (pick.index, pick.weight.to_bits())).collect()
 }
 
 /// Walks `stream` to its end.

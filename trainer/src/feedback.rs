@@ -281,6 +281,14 @@ pub(crate) fn no_signal(batch: u64, error: &dyn std::fmt::Display) {
 
 /// All tensors in one transaction, so that the device is waited for once.
 pub(crate) fn read(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
+    Ok(read_beside(tensors, Vec::new())?.0)
+}
+
+/// As [`read`], with the numbers of other tensors.
+pub(crate) fn read_beside(
+    tensors: &[Tensors],
+    beside: Vec<Tensor<1>>,
+) -> Result<(Vec<Vec<Signal>>, Vec<Vec<f32>>), BoxError> {
     let mut transaction = Transaction::default();
     for (losses, classes) in tensors {
         transaction = transaction.register(losses.clone());
@@ -291,6 +299,10 @@ pub(crate) fn read(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
             }
             Some(Classes::Logits(logits, labels)) => transaction.register(logits.clone()).register(labels.clone()),
         };
+    }
+    let others = beside.len();
+    for tensor in beside {
+        transaction = transaction.register(tensor);
     }
     let mut data = transaction.try_execute()?.into_iter();
     let mut next = || data.next().ok_or_else(|| BoxError::from("the device gave fewer tensors than were asked for"));
@@ -312,7 +324,9 @@ pub(crate) fn read(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
         };
         Ok(losses.into_iter().zip(rows).map(|(loss, row)| Signal { loss, class: Some(row) }).collect())
     };
-    tensors.iter().map(signals).collect()
+    let signals = tensors.iter().map(signals).collect::<Result<Vec<_>, BoxError>>()?;
+    let others = (0..others).map(|_| floats(next()?)).collect::<Result<Vec<_>, BoxError>>()?;
+    Ok((signals, others))
 }
 
 fn integers(data: TensorData) -> Result<Vec<i64>, BoxError> {

@@ -5,14 +5,18 @@
 
 use std::sync::PoisonError;
 
-use arable_loader::{Pick, Signal, stream::Receipt, value::Scored};
+use arable_loader::{
+    Pick, Signal,
+    stream::{Receipt, Scores},
+    value::{Gram, Scored},
+};
 use burn::tensor::{Int, Tensor, kind::Basic};
 
 use crate::{
     Curated, Error, Signals,
     curated::Slots,
     error::BoxError,
-    feedback::{self, floats, no_signal},
+    feedback::{self, no_signal},
     loss::Losses,
 };
 
@@ -92,8 +96,8 @@ impl<B: SelectRows> Curated<B> {
     ///
     /// `score` runs the model forward over all candidates; nothing of it is trained, so run it on the model's
     /// `valid()` form, or accept that a graph is built and dropped. The mode of dropout
-    /// and batch norm is then the scores' too. The scores are read here, which waits for the device: it is what online
-    /// selection costs beside the forward pass.
+    /// and batch norm is then the scores' too. The scores are read here, in one go, which waits for the device: it is what
+    /// online selection costs beside the forward pass.
     ///
     /// ```
     /// # use arable_trainer::{Curated, SelectRows, Signals, loss::cross_entropy};
@@ -158,20 +162,26 @@ impl Slots {
             return Err("it was settled before".into());
         };
         let norms = if needs.el2n { signals.gradient_norms() } else { None };
-        let alignments = signals.alignments.clone();
+        let (aligned, alignments) = if needs.alignment { signals.alignments() } else { (None, None) };
+        let gram = if needs.gram { signals.gram() } else { None };
         let tensors = (losses.per_sample().without_autodiff(), signals.into_classes());
-        let signals = feedback::read(std::slice::from_ref(&tensors))?.pop().unwrap_or_default();
-        let norms = norms.map(|norms| norms.try_into_data().map_err(BoxError::from).and_then(floats)).transpose()?;
-        let scored: Vec<Scored> = signals
-            .iter()
-            .enumerate()
-            .map(|(row, &signal)| Scored {
-                signal,
-                el2n: norms.as_ref().and_then(|norms| norms.get(row).copied()),
-                alignment: alignments.as_ref().and_then(|alignments| alignments.get(row).copied()),
-            })
+        // All that the pick needs is read at once.
+        let asked = [&norms, &alignments, &gram].map(Option::is_some);
+        let beside = [norms, alignments, gram].into_iter().flatten().collect();
+        let (mut signals, others) = feedback::read_beside(std::slice::from_ref(&tensors), beside)?;
+        let mut others = others.into_iter();
+        let [norms, alignments, gram] = asked.map(|asked| if asked { others.next() } else { None });
+        let signals = signals.pop().unwrap_or_default();
+        let alignments = aligned.or(alignments);
+        let of = |numbers: &Option<Vec<f32>>, row: usize| numbers.as_ref().and_then(|all| all.get(row).copied());
+        let scored: Vec<Scored> = (signals.iter().enumerate())
+            .map(|(row, &signal)| Scored { signal, el2n: of(&norms, row), alignment: of(&alignments, row) })
             .collect();
-        let picks = receipt.select(&scored)?;
+        let scores = Scores::of(&scored);
+        let picks = match &gram {
+            Some(products) => receipt.select(scores.with_gram(Gram::new(products, scored.len())?))?,
+            None => receipt.select(scores)?,
+        };
         Ok((signals, picks))
     }
 

@@ -1,7 +1,7 @@
 //! What the outputs of a model say of its samples, outside the graph.
 
-use arable_loader::{ClassPair, ClassSignal};
-use burn::tensor::{Bool, Int, Tensor, activation::softmax};
+use arable_loader::{ClassPair, ClassSignal, value::Trusted};
+use burn::tensor::{Bool, Int, Tensor, TensorData, activation::softmax};
 
 /// Logits of a batch up to this many are read as they are: 16 KiB cost a GPU less than a dozen kernels, and a processor
 /// less than a dozen tensors.
@@ -12,8 +12,28 @@ const FEW: usize = 4096;
 pub struct Signals {
     classes: Option<Classes>,
     gradient: Option<Gradient>,
-    /// `[batch]`, on the host.
-    pub(crate) alignments: Option<Vec<f32>>,
+    alignments: Option<Alignments>,
+    last_layer: Option<LastLayer>,
+}
+
+/// How each sample's gradient stands to that of a trusted set, `[batch]`.
+#[derive(Clone, Debug)]
+enum Alignments {
+    /// As given.
+    Host(Vec<f32>),
+    /// Outside autodiff.
+    Device(Tensor<1>),
+}
+
+/// What the gradients at the last layer are made of. Outside autodiff.
+#[derive(Clone, Debug)]
+struct LastLayer {
+    /// `[batch, outputs]`.
+    errors: Tensor<2>,
+    /// `[batch, inputs]`.
+    inputs: Tensor<2>,
+    /// What inner products are divided by.
+    norm: f64,
 }
 
 /// What the norm of the loss's gradient at the model's output follows from, where that is not what is sent back anyway.
@@ -24,8 +44,25 @@ pub struct Signals {
 enum Gradient {
     /// Logits `[batch, classes]` and labels `[batch]`.
     Classes(Tensor<2>, Tensor<1, Int>),
+    /// The gradients at the output, `[batch, outputs]`, as given.
+    Output(Tensor<2>),
     /// `[batch]`, as given.
     Norm(Tensor<1>),
+}
+
+impl Gradient {
+    /// ∂l/∂z, `[batch, outputs]`, where that is known: softmax(z) − onehot(y) of classes.
+    fn errors(self) -> Option<Tensor<2>> {
+        match self {
+            Self::Norm(_) => None,
+            Self::Output(errors) => Some(errors),
+            Self::Classes(z, y) => {
+                let [batch, classes] = z.dims();
+                let is_label = is_label(&y.reshape([batch, 1]), classes).float();
+                Some(softmax(z, 1) - is_label)
+            }
+        }
+    }
 }
 
 /// What is sent back of classes. Outside autodiff.
@@ -43,15 +80,60 @@ impl Signals {
     /// Nothing besides the losses, where there are no classes.
     #[must_use]
     pub const fn none() -> Self {
-        Self { classes: None, gradient: None, alignments: None }
+        Self { classes: None, gradient: None, alignments: None, last_layer: None }
     }
 
     /// With how each sample's gradient stands to that of a trusted set
     /// ([`Trusted::alignments`](arable_loader::value::Trusted::alignments)), one number a sample: the policy `alignment`
-    /// picks by it.
+    /// picks by it. [`with_last_layer`](Self::with_last_layer) computes it on the device.
     #[must_use]
     pub fn with_alignments(self, alignments: &[f64]) -> Self {
-        Self { alignments: Some(alignments.iter().map(|&alignment| alignment as f32).collect()), ..self }
+        let alignments = alignments.iter().map(|&alignment| alignment as f32).collect();
+        Self { alignments: Some(Alignments::Host(alignments)), ..self }
+    }
+
+    /// With how each sample's gradient at the last layer stands to that of a trusted set, and to those of the others, for
+    /// the policy `alignment`: s_i = e_iᵀ(M h_i + mean e)/‖ḡ‖, and, where picks interact (`method = "greats"`),
+    /// ⟨e_i, e_j⟩·(⟨h_i, h_j⟩ + 1)/‖ḡ‖ of each with each. `inputs` h is what the last, linear, layer gets,
+    /// `[batch, inputs]`, and `trusted` has M, the mean of e hᵀ, and ‖ḡ‖.
+    ///
+    /// The errors e are those of [`classification`](Self::classification), or the
+    /// [output gradients](Self::with_output_gradients) that were given: say them first; without them nothing is known of
+    /// the last layer. Nothing is read back here. The inner products are `[batch, batch]`, on the device and then on the
+    /// host, and two matrix products for them; they are computed where the policy needs them.
+    ///
+    /// # Panics
+    ///
+    /// If the last layer is another than that of the trusted set, by its inputs or outputs, or there are not as many inputs
+    /// as samples.
+    #[must_use]
+    pub fn with_last_layer(self, inputs: &Tensor<2>, trusted: &Trusted) -> Self {
+        let Some(errors) = self.gradient().and_then(Gradient::errors) else { return self };
+        let inputs = inputs.clone().without_autodiff();
+        let ([batch, outputs], [rows, width]) = (errors.dims(), inputs.dims());
+        assert!(rows == batch, "a last layer's inputs {:?} and errors {:?}", inputs.dims(), errors.dims());
+        let of_trusted = (trusted.bias().len(), trusted.weights().len() / trusted.bias().len().max(1));
+        assert!(
+            of_trusted == (outputs, width),
+            "a last layer of {outputs} by {width}, the trusted set's is {of_trusted:?}"
+        );
+        let constant = |numbers: &[f64], shape: [usize; 2]| {
+            let numbers: Vec<f32> = numbers.iter().map(|number| (number / trusted.norm()) as f32).collect();
+            Tensor::<2>::from_data(TensorData::new(numbers, shape), (&errors.device(), errors.dtype()))
+        };
+        let weights = constant(trusted.weights(), [outputs, width]);
+        let bias = constant(trusted.bias(), [outputs, 1]);
+        let along = (errors.clone().matmul(weights) * inputs.clone()).sum_dim(1) + errors.clone().matmul(bias);
+        let alignments = Some(Alignments::Device(along.reshape([batch])));
+        Self { alignments, last_layer: Some(LastLayer { errors, inputs, norm: trusted.norm() }), ..self }
+    }
+
+    /// With the gradients of each sample's loss at the model's output, ∂l/∂z, `[batch, outputs]`, for models without
+    /// classes: ŷ − y for half the squared error. Their norms are what `importance` needs, and
+    /// [`with_last_layer`](Self::with_last_layer) takes them for its errors.
+    #[must_use]
+    pub fn with_output_gradients(self, gradients: &Tensor<2>) -> Self {
+        Self { gradient: Some(Gradient::Output(gradients.clone().without_autodiff())), ..self }
     }
 
     /// With the norm of the loss's gradient at the model's output, `[batch]`, for models without classes: |ŷ − y| for
@@ -81,24 +163,45 @@ impl Signals {
             return Self { classes: Some(Classes::Logits(z, y)), ..Self::none() };
         }
         let gradient = Some(Gradient::Classes(z.clone(), y.clone()));
-        Self { classes: Some(rows(z, y)), gradient, alignments: None }
+        Self { classes: Some(rows(z, y)), gradient, ..Self::none() }
     }
 
     /// ‖softmax(z) − onehot(y)‖₂ of each sample (EL2N; Paul et al. 2021), or the norms that were given; `[batch]`.
     pub(crate) fn gradient_norms(&self) -> Option<Tensor<1>> {
-        let gradient = self.gradient.clone().or_else(|| match &self.classes {
-            Some(Classes::Logits(z, y)) => Some(Gradient::Classes(z.clone(), y.clone())),
-            _ => None,
-        });
-        match gradient? {
+        match self.gradient()? {
             Gradient::Norm(norms) => Some(norms),
-            Gradient::Classes(z, y) => {
-                let [batch, classes] = z.dims();
-                let is_label = is_label(&y.reshape([batch, 1]), classes).float();
-                let errors = softmax(z, 1) - is_label;
+            gradient => {
+                let errors = gradient.errors()?;
+                let [batch, _] = errors.dims();
                 Some(errors.powi_scalar(2).sum_dim(1).sqrt().reshape([batch]))
             }
         }
+    }
+
+    /// What gradients at the output follow from: what is sent back, where that says it.
+    fn gradient(&self) -> Option<Gradient> {
+        self.gradient.clone().or_else(|| match &self.classes {
+            Some(Classes::Logits(z, y)) => Some(Gradient::Classes(z.clone(), y.clone())),
+            _ => None,
+        })
+    }
+
+    /// The alignments that lie on the host, and those that have to be read.
+    pub(crate) fn alignments(&self) -> (Option<Vec<f32>>, Option<Tensor<1>>) {
+        match self.alignments.clone() {
+            None => (None, None),
+            Some(Alignments::Host(alignments)) => (Some(alignments), None),
+            Some(Alignments::Device(alignments)) => (None, Some(alignments)),
+        }
+    }
+
+    /// The inner products of the gradients at the last layer, each with each, row by row: `[batch · batch]`.
+    pub(crate) fn gram(&self) -> Option<Tensor<1>> {
+        let LastLayer { errors, inputs, norm } = self.last_layer.clone()?;
+        let [batch, _] = errors.dims();
+        let of_errors = errors.clone().matmul(errors.transpose());
+        let of_inputs = inputs.clone().matmul(inputs.transpose());
+        Some((of_errors * (of_inputs + 1.0)).div_scalar(norm).reshape([batch * batch]))
     }
 
     /// How many samples they speak of; none where there is nothing besides the losses.

@@ -7,8 +7,9 @@ mod support;
 use std::{error::Error as _, path::Path, sync::Arc};
 
 use arable_loader::{
-    Recipe,
+    Position, Purpose, Randomness, Recipe, Signal,
     arrow::array::{ArrayRef, Float32Array, RecordBatch},
+    value::{self, Candidate, Gram, LastLayer, PolicySpec, SuperBatch, Trusted},
 };
 use arable_trainer::{BoxError, Curated, CuratedDataLoader, Error, SelectRows, Signals, columns};
 use burn::{
@@ -19,6 +20,10 @@ use support::{Memory, reports};
 
 /// Rows 0 to 11, in super-batches of six of which two are trained; the reference's loss is in `h`.
 fn loader(policy: &str, folder: &Path) -> CuratedDataLoader<(Tensor<1>, Vec<f32>)> {
+    loader_with(policy, &[], folder)
+}
+
+fn loader_with(policy: &str, options: &[(&str, &str)], folder: &Path) -> CuratedDataLoader<(Tensor<1>, Vec<f32>)> {
     let x: ArrayRef = Arc::new(Float32Array::from_iter_values((0..12).map(|row| row as f32)));
     let h: ArrayRef = Arc::new(Float32Array::from_iter_values((0..12).map(|row| (row % 3) as f32 * 100.0)));
     let data = RecordBatch::try_from_iter([("x", x), ("h", h)]).unwrap();
@@ -28,6 +33,9 @@ fn loader(policy: &str, folder: &Path) -> CuratedDataLoader<(Tensor<1>, Vec<f32>
     }
     if policy == "rho_loss" {
         recipe = recipe.policy_option("reference_column", "h");
+    }
+    for (option, value) in options {
+        recipe = recipe.policy_option(*option, *value);
     }
     let stream = Memory::new(data).builder(recipe).record(folder).open().unwrap();
     CuratedDataLoader::from_arrow(stream, batch)
@@ -87,8 +95,9 @@ fn where_nothing_is_picked_nothing_is_scored() {
 
 /// What ends the training after a step over the first batch.
 fn fault(policy: &str, step: impl FnOnce(Curated<(Tensor<1>, Vec<f32>)>)) -> String {
+    let options: &[(&str, &str)] = if policy == "alignment" { &GREATS } else { &[] };
     let folder = tempfile::tempdir().unwrap();
-    let loader = loader(policy, folder.path()).to_device(&Device::default().autodiff());
+    let loader = loader_with(policy, options, folder.path()).to_device(&Device::default().autodiff());
     let mut iterator = loader.iter();
     step(iterator.next().unwrap().unwrap());
     let error = iterator.next().unwrap().unwrap_err();
@@ -105,6 +114,130 @@ fn what_a_step_does_wrong_ends_the_training_with_its_reason() {
     assert!(few.contains('3') && few.contains('6'), "{few}");
     let blind = fault("importance", |batch| drop(batch.select(|(x, _)| (x.clone(), Signals::none()))));
     assert!(blind.contains("EL2N"), "{blind}");
+    let aligned = |x: &Tensor<1>| (x.clone(), Signals::none().with_alignments(&[1.0; 6]));
+    let apart = fault("alignment", |batch| drop(batch.select(|(x, _)| aligned(x))));
+    assert!(apart.contains("last layer"), "{apart}");
+    // Without what the errors are, nothing is known of a last layer.
+    let trusted = trusted(&[1.0, 0.0], &[1.0], 1);
+    let bare = |x: &Tensor<1>| (x.clone(), Signals::none().with_last_layer(&x.clone().reshape([6, 1]), &trusted));
+    let bare = fault("alignment", |batch| drop(batch.select(|(x, _)| bare(x))));
+    assert!(bare.contains("alignment"), "{bare}");
+}
+
+const GREATS: [(&str, &str); 1] = [("method", "greats")];
+
+fn trusted(errors: &[f32], inputs: &[f32], rows: usize) -> Trusted {
+    Trusted::new(&LastLayer::new(errors, inputs, rows).unwrap())
+}
+
+/// The last layer of rows `x`, as a model would have it: logits of two classes, and inputs; the labels are 0.
+fn last_layer(x: &Tensor<1>) -> (Tensor<2>, Tensor<2>) {
+    let logits = Tensor::stack::<2>(vec![x.clone() * 0.3, (x.clone() * 1.7).sin()], 1);
+    let inputs = Tensor::stack::<2>(vec![x.clone().cos(), (x.clone() * 0.7).sin(), x.clone() * 0.1], 1);
+    (logits, inputs)
+}
+
+#[test]
+fn what_the_device_says_of_the_last_layer_is_what_the_numbers_of_each_row_say() {
+    let trusted = trusted(&[0.5, -0.5, -0.2, 0.2], &[1.0, 0.3, -0.4, 0.2, 0.9, 0.1], 2);
+    for options in [&[][..], &GREATS[..]] {
+        let folder = tempfile::tempdir().unwrap();
+        let batch = first(&loader_with("alignment", options, folder.path()));
+        let rows = batch.1.clone();
+        let batch = batch.select(|(x, _)| {
+            let (logits, inputs) = last_layer(&x.clone().require_grad());
+            let targets = Tensor::<1, Int>::zeros([6], &x.device());
+            (x.clone(), Signals::classification(&logits, &targets).with_last_layer(&inputs, &trusted))
+        });
+
+        let (logits, inputs) = last_layer(&Tensor::from_floats(rows.as_slice(), &Device::default()));
+        let logits: Vec<f32> = logits.try_into_vec_as().unwrap();
+        let inputs: Vec<f32> = inputs.try_into_vec_as().unwrap();
+        let errors: Vec<f32> = logits
+            .chunks(2)
+            .flat_map(|z| {
+                let wrong = 1.0 / (1.0 + (z[0] - z[1]).exp());
+                [-wrong, wrong]
+            })
+            .collect();
+        let layer = LastLayer::new(&errors, &inputs, 6).unwrap();
+        let products = trusted.gram(&layer);
+        let candidates: Vec<Candidate> = (rows.iter().zip(trusted.alignments(&layer).unwrap()))
+            .map(|(x, alignment)| Candidate {
+                position: Position::new(0, *x as u32),
+                signal: Signal { loss: *x, class: None },
+                el2n: None,
+                reference: None,
+                alignment: Some(alignment as f32),
+            })
+            .collect();
+        let gram = Some(Gram::new(&products, 6).unwrap());
+        let super_batch = SuperBatch { gram, ..SuperBatch::new(&candidates) };
+        let mut text = "candidates = 6".to_owned();
+        options.iter().for_each(|(option, value)| text += &format!("\n{option} = '{value}'"));
+        let policy = value::policy(&PolicySpec { name: "alignment".into(), options: text.parse().unwrap() }).unwrap();
+        let mut randomness = Randomness::new(0, 0, 0, Purpose::Selection);
+        let picks = policy.selection().unwrap().selector.select(&super_batch, 2, &mut randomness);
+        assert_eq!(batch.1, picks.iter().map(|pick| rows[pick.index as usize]).collect::<Vec<_>>(), "{options:?}");
+    }
+}
+
+/// Rows are of three kinds, x mod 3, each row of a kind the twin of the others. A trusted set of five in ten of kind 0, four
+/// of kind 1 and one of kind 2 is helped by the first two.
+#[test]
+fn of_twins_greats_trains_on_one() {
+    let errors: Vec<f32> = [0, 0, 0, 0, 0, 1, 1, 1, 1, 2]
+        .iter()
+        .flat_map(|kind| (0..3).map(move |class| 1.0 / 3.0 - f32::from(u8::from(class == *kind))))
+        .collect();
+    let trusted = trusted(&errors, &[1.0; 10], 10);
+    for options in [&[][..], &GREATS[..]] {
+        let folder = tempfile::tempdir().unwrap();
+        let loader = loader_with("alignment", options, folder.path()).to_device(&Device::default().autodiff());
+        let mut compared = 0;
+        for batch in loader.iter() {
+            let batch = batch.unwrap();
+            let kinds = |batch: &Curated<(Tensor<1>, Vec<f32>)>| -> Vec<u32> {
+                let mut kinds: Vec<u32> = batch.1.iter().map(|x| *x as u32 % 3).collect();
+                kinds.sort_unstable();
+                kinds
+            };
+            let of_all = kinds(&batch);
+            let batch = batch.select(|(x, rows)| {
+                let device = x.device();
+                let kinds: Vec<i64> = rows.iter().map(|x| *x as i64 % 3).collect();
+                let targets = Tensor::<1, Int>::from_ints(kinds.as_slice(), &device);
+                let signals = Signals::classification(&Tensor::zeros([6, 3], &device), &targets);
+                (x.clone(), signals.with_last_layer(&Tensor::ones([6, 1], &device), &trusted))
+            });
+            if of_all.iter().filter(|kind| **kind == 0).count() >= 2 && of_all.contains(&1) {
+                let expected = if options.is_empty() { [0, 0] } else { [0, 1] };
+                assert_eq!(kinds(&batch), expected, "{options:?} of {of_all:?}");
+                compared += 1;
+            }
+            drop(batch.settle(batch.0.clone(), Signals::none()));
+        }
+        assert!(compared > 0);
+    }
+}
+
+#[test]
+fn output_gradients_stand_in_for_classes() {
+    let trusted = trusted(&[1.0, -2.0], &[1.0, 1.0], 2);
+    for policy in ["importance", "alignment"] {
+        let folder = tempfile::tempdir().unwrap();
+        let batch = first(&loader(policy, folder.path()));
+        let mut candidates = batch.1.clone();
+        let batch = batch.select(|(x, _)| {
+            let errors = x.clone().reshape([6, 1]) - 20.0;
+            let signals = Signals::none().with_output_gradients(&errors);
+            (x.clone(), signals.with_last_layer(&Tensor::ones([6, 1], &x.device()), &trusted))
+        });
+        assert_eq!(batch.1.len(), 2);
+        // The trusted gradient is below 0, and so are those of the rows: the lower x, the more.
+        candidates.sort_by(f32::total_cmp);
+        assert!(policy == "importance" || batch.1.iter().all(|x| candidates[..2].contains(x)), "{:?}", batch.1);
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@
 
 use crate::{ClassPair, ClassSignal, Error, Hash, Pick, Place, Position, Report, Result, Signal};
 use arrow::{
-    array::{Array, ArrayRef, Float32Array, RecordBatch, UInt32Array, UInt64Array},
-    datatypes::{DataType, Field, Float32Type, Schema, SchemaRef, UInt32Type, UInt64Type},
+    array::{Array, ArrayRef, Float32Array, Float64Array, RecordBatch, UInt32Array, UInt64Array},
+    datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef, UInt32Type, UInt64Type},
     error::ArrowError,
     ipc::{CompressionType, reader::StreamReader, writer::IpcWriteOptions, writer::StreamWriter},
 };
@@ -55,6 +55,12 @@ fn picks_schema() -> SchemaRef {
     Arc::new(Schema::new(Vec::from(fields)))
 }
 
+/// What selectors said of all candidates of a super-batch together: a part of its own too.
+fn statistics_schema() -> SchemaRef {
+    let fields = [Field::new("batch", DataType::UInt64, false), Field::new("statistic", DataType::Float64, false)];
+    Arc::new(Schema::new(Vec::from(fields)))
+}
+
 /// First bytes of a segment; the digit is the format's version.
 const MAGIC: &[u8; 16] = b"arable feedback2";
 /// Those of the first version, which is read too.
@@ -67,6 +73,7 @@ pub struct FeedbackWriter {
     file: File,
     rows: Vec<(u64, Position, Signal)>,
     picks: Vec<(u64, Pick)>,
+    statistics: Vec<(u64, f64)>,
 }
 
 impl FeedbackWriter {
@@ -82,7 +89,7 @@ impl FeedbackWriter {
         let path = folder.join(format!("{:06}-from-{first_batch:020}.arrows", number.unwrap_or(0)));
         let mut file = File::create_new(&path).map_err(Error::io("create", path.clone()))?;
         file.write_all(MAGIC).map_err(Error::io("write", path.clone()))?;
-        Ok(Self { path, file, rows: Vec::new(), picks: Vec::new() })
+        Ok(Self { path, file, rows: Vec::new(), picks: Vec::new(), statistics: Vec::new() })
     }
 
     /// Takes down `report`. Reports come in batch order.
@@ -93,6 +100,7 @@ impl FeedbackWriter {
     pub fn append(&mut self, report: &Report) -> Result<()> {
         self.rows.extend(report.rows.iter().map(|&(position, signal)| (report.batch, position, signal)));
         self.picks.extend(report.picks.iter().map(|&pick| (report.batch, pick)));
+        self.statistics.extend(report.statistic.map(|statistic| (report.batch, statistic)));
         if self.rows.len() >= ROWS_A_PART { self.flush() } else { Ok(()) }
     }
 
@@ -106,8 +114,12 @@ impl FeedbackWriter {
             return Ok(());
         }
         let (rows, picks) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.picks));
+        let statistics = std::mem::take(&mut self.statistics);
         if !picks.is_empty() {
             self.part(encoded_picks(&picks))?;
+        }
+        if !statistics.is_empty() {
+            self.part(encoded_statistics(&statistics))?;
         }
         self.part(encoded(&rows))
     }
@@ -158,6 +170,14 @@ fn encoded_picks(picks: &[(u64, Pick)]) -> std::result::Result<Vec<u8>, ArrowErr
         Arc::new(Float32Array::from_iter_values(picks.iter().map(|pick| pick.1.weight))),
     ];
     ipc(picks_schema(), columns)
+}
+
+fn encoded_statistics(statistics: &[(u64, f64)]) -> std::result::Result<Vec<u8>, ArrowError> {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(UInt64Array::from_iter_values(statistics.iter().map(|of| of.0))),
+        Arc::new(Float64Array::from_iter_values(statistics.iter().map(|of| of.1))),
+    ];
+    ipc(statistics_schema(), columns)
 }
 
 fn ipc(schema: SchemaRef, columns: Vec<ArrayRef>) -> std::result::Result<Vec<u8>, ArrowError> {
@@ -224,13 +244,24 @@ impl FeedbackLog {
 
     fn read_part(&mut self, stream: &[u8]) -> Option<()> {
         let reader = StreamReader::try_new(stream, None).ok()?;
-        let of_picks = reader.schema() == picks_schema();
-        if !of_picks && reader.schema() != schema() && reader.schema() != first_schema() {
-            return None;
-        }
+        let take: fn(&mut Self, &RecordBatch) -> Option<()> = match reader.schema() {
+            of if of == schema() || of == first_schema() => Self::take,
+            of if of == picks_schema() => Self::take_picks,
+            of if of == statistics_schema() => Self::take_statistics,
+            _ => return None,
+        };
         for rows in reader {
-            let rows = rows.ok()?;
-            if of_picks { self.take_picks(&rows)? } else { self.take(&rows)? }
+            take(self, &rows.ok()?)?;
+        }
+        Some(())
+    }
+
+    fn take_statistics(&mut self, part: &RecordBatch) -> Option<()> {
+        use arrow::array::AsArray;
+        let batches = part.column(0).as_primitive_opt::<UInt64Type>()?;
+        let statistics = part.column(1).as_primitive_opt::<Float64Type>()?;
+        for (&batch, &statistic) in batches.values().iter().zip(statistics.values()) {
+            self.reports.entry(batch).or_insert_with(|| Report::none(batch)).statistic = Some(statistic);
         }
         Some(())
     }
@@ -339,7 +370,8 @@ mod tests {
     fn what_was_picked_is_read_back_with_the_rows_that_it_was_picked_from() {
         let folder = tempfile::tempdir().unwrap();
         let picks = vec![Pick { index: 0, weight: 1.5 }, Pick { index: 0, weight: 1.5 }, Pick::plain(1)];
-        let reports = [Report { picks, ..report(0, &[1.0, 3.0]) }, report(1, &[2.0])];
+        let picked = Report { picks, statistic: Some(1.5), ..report(0, &[1.0, 3.0]) };
+        let reports = [picked, report(1, &[2.0])];
         write(folder.path(), 0, &reports);
         let log = FeedbackLog::read(folder.path()).unwrap();
         assert!(log.iter().eq(&reports));

@@ -2,15 +2,16 @@
 
 use super::{
     packing::SampleSpan,
-    picking::{self, Picking},
+    picking::{self, Asked, Picking},
+    shared::lock,
 };
 use crate::{
     Error, Hash, Pick, Position, Report, Result, Signal,
     clean::content_bytes,
-    value::{Needs, Reference, Scored, inbox::Inbox},
+    value::{Gram, Needs, Reference, Scored, inbox::Inbox},
 };
 use arrow::record_batch::RecordBatch;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// One batch. A slot is a row of `data`. One sample a slot is the plain case: then slot i of every field is the same
 /// sample. Where slots are packed, `positions`, `weights` and `spans` have one entry for each span of a sample, slot by
@@ -104,6 +105,44 @@ struct Selecting {
     picking: Arc<Picking>,
     epoch: u32,
     references: Vec<Option<Reference>>,
+    /// What the selector remembers, as this super-batch may see it.
+    memory: Arc<[f64]>,
+    /// What it had to say of all candidates when they were picked from last.
+    statistic: Mutex<Option<f64>>,
+}
+
+/// What the model says of a super-batch: of each candidate, and, where that [matters](Needs::gram), of their gradients
+/// beside one another.
+#[derive(Clone, Copy, Debug)]
+pub struct Scores<'a> {
+    pub(super) rows: &'a [Scored],
+    pub(super) gram: Option<Gram<'a>>,
+}
+
+impl<'a> Scores<'a> {
+    /// One score a row, in the order of [`Batch::positions`].
+    #[must_use]
+    pub const fn of(rows: &'a [Scored]) -> Self {
+        Self { rows, gram: None }
+    }
+
+    /// With the inner products of the rows' gradients.
+    #[must_use]
+    pub const fn with_gram(self, gram: Gram<'a>) -> Self {
+        Self { gram: Some(gram), ..self }
+    }
+}
+
+impl<'a> From<&'a [Scored]> for Scores<'a> {
+    fn from(rows: &'a [Scored]) -> Self {
+        Self::of(rows)
+    }
+}
+
+impl<'a> From<&'a Vec<Scored>> for Scores<'a> {
+    fn from(rows: &'a Vec<Scored>) -> Self {
+        Self::of(rows)
+    }
 }
 
 impl Receipt {
@@ -111,14 +150,16 @@ impl Receipt {
         Self { batch, positions, inbox: Some(inbox), selecting: None }
     }
 
-    /// Of a super-batch, whose rows are picked by `picking`; `references` are what is known of them.
+    /// Of a super-batch, whose rows are picked by `picking`; `references` are what is known of them, `memory` what the
+    /// selector remembers.
     pub(super) fn with_picking(
         mut self,
         picking: Arc<Picking>,
         epoch: u32,
         references: Vec<Option<Reference>>,
+        memory: Arc<[f64]>,
     ) -> Self {
-        self.selecting = Some(Selecting { picking, epoch, references });
+        self.selecting = Some(Selecting { picking, epoch, references, memory, statistic: Mutex::default() });
         self
     }
 
@@ -141,20 +182,22 @@ impl Receipt {
     }
 
     /// Which rows of a super-batch are trained on: a function of the scores, of which there is one a row in the order of
-    /// [`Batch::positions`]. Of a batch that is trained as a whole, all of them, with weight 1.
+    /// [`Batch::positions`], and of what the selector remembers of earlier batches. Of a batch that is trained as a whole,
+    /// all of them, with weight 1.
     ///
     /// Train on them, then [report](Self::report_picked) both the scores' signals and the picks.
     ///
     /// # Errors
     ///
     /// [`Error::Feedback`] where the scores are not as many as the rows, or lack what the selector [needs](Self::needs).
-    pub fn select(&self, scored: &[Scored]) -> Result<Vec<Pick>> {
-        match &self.selecting {
-            Some(Selecting { picking, epoch, references }) => {
-                picking.pick((self.batch, *epoch), &self.positions, references, scored)
-            }
-            None => Ok((0..self.positions.len()).map(Pick::plain).collect()),
-        }
+    pub fn select<'a>(&self, scores: impl Into<Scores<'a>>) -> Result<Vec<Pick>> {
+        let Some(Selecting { picking, epoch, references, memory, statistic }) = &self.selecting else {
+            return Ok((0..self.positions.len()).map(Pick::plain).collect());
+        };
+        let (batch, epoch, positions) = (self.batch, *epoch, &self.positions[..]);
+        let (picks, found) = picking.pick(&Asked { batch, epoch, positions, references, memory }, scores.into())?;
+        *lock(statistic) = found;
+        Ok(picks)
     }
 
     /// Reports one signal a sample (a span, where slots are packed), in the order of [`Batch::positions`].
@@ -169,7 +212,7 @@ impl Receipt {
                 "it is a super-batch of candidates: pick the rows to train on (`select`), and report what was picked";
             return Err(Error::Feedback { batch: self.batch, what: what.to_owned() });
         }
-        self.send(signals, Vec::new())
+        self.send(signals, Vec::new(), None)
     }
 
     /// Reports of a super-batch one signal a candidate, in the order of [`Batch::positions`], and which of them were
@@ -181,10 +224,28 @@ impl Receipt {
     /// order; the batch then counts as "no signal".
     pub fn report_picked(self, signals: &[Signal], picks: &[Pick]) -> Result<()> {
         picking::check(self.batch, picks, self.positions.len())?;
-        self.send(signals, picks.to_vec())
+        let statistic = self.selecting.as_ref().and_then(|selecting| *lock(&selecting.statistic));
+        self.send(signals, picks.to_vec(), statistic)
     }
 
-    fn send(mut self, signals: &[Signal], picks: Vec<Pick>) -> Result<()> {
+    /// Reports what a recorded log says of this batch, as it was said in the run that was recorded, picks included: so a
+    /// run is replayed without its trainer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Feedback`] where the log speaks of other rows, or of picks that are none; the batch then counts as "no
+    /// signal".
+    pub fn report_recorded(self, report: &Report) -> Result<()> {
+        if !report.rows.iter().map(|row| row.0).eq(self.positions.iter().copied()) {
+            let what = "the log speaks of other rows than the stream drew: it belongs to another run, recipe or data";
+            return Err(Error::Feedback { batch: self.batch, what: what.into() });
+        }
+        picking::check(self.batch, &report.picks, self.positions.len())?;
+        let signals: Vec<Signal> = report.rows.iter().map(|row| row.1).collect();
+        self.send(&signals, report.picks.clone(), report.statistic.filter(|statistic| statistic.is_finite()))
+    }
+
+    fn send(mut self, signals: &[Signal], picks: Vec<Pick>, statistic: Option<f64>) -> Result<()> {
         if signals.len() != self.positions.len() {
             let what =
                 format!("{} signals for {} samples; give one signal a sample", signals.len(), self.positions.len());
@@ -192,7 +253,7 @@ impl Receipt {
         }
         let rows = self.positions.iter().copied().zip(signals.iter().copied()).collect();
         match self.inbox.take() {
-            Some(inbox) => inbox.submit(Report { batch: self.batch, rows, picks }),
+            Some(inbox) => inbox.submit(Report { batch: self.batch, rows, picks, statistic }),
             None => Ok(()),
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::{
     ClassPair, ClassSignal, Error, Pick, Position, Purpose, Randomness, Report, Result, Signal, Target, sample,
-    value::{Candidate, Classes, Parameters, Policy, Reference, Selector, Table, WindowRows},
+    value::{Candidate, Classes, Gram, Parameters, Policy, Reference, Selector, SuperBatch, Table, WindowRows},
 };
 
 const BLOCKS: [u32; 3] = [40, 1, 59];
@@ -67,47 +67,86 @@ pub fn policy(policy: &dyn Policy) -> Result<()> {
     Ok(())
 }
 
-/// Checks a selector: picks are candidates in ascending order, at least one and at most as many as wanted, with sound
-/// weights; a function of the candidates and the random numbers; it bears losses that are no numbers and candidates of
-/// which nothing else is known; and where it is unbiased, the weighted mean over its picks estimates that over the
-/// candidates (I5).
+/// Checks a selector: what it remembers is a function of the reports, and no more than it says; picks are candidates in
+/// ascending order, at least one and at most as many as wanted, with sound weights; a function of the candidates, of what it
+/// remembers and of the random numbers; it bears losses that are no numbers and candidates of which nothing else is known;
+/// and where it is unbiased, the weighted mean over its picks estimates that over the candidates, whatever it remembers
+/// (I5).
 ///
 /// # Errors
 ///
 /// [`Error::Recipe`] with what it does wrong.
 pub fn selector(selector: &dyn Selector) -> Result<()> {
     let fault = |what: String| Err(Error::recipe(format!("{selector:?}: {what}")));
-    for (count, poor) in [(1, false), (7, false), (60, false), (60, true)] {
-        let candidates = candidates(count, poor);
-        for size in [1, count.div_ceil(4), count] {
-            let pick = |seed| selector.select(&candidates, size, &mut Randomness::new(seed, 0, 0, Purpose::Selection));
-            let picks = pick(1);
-            if picks != pick(1) {
-                return fault("it picks others when it is asked again with the same random numbers".into());
+    let memories = [Vec::new(), remembered(selector, 1), remembered(selector, 12)];
+    for (memory, reports) in memories.iter().zip([0, 1, 12]) {
+        if *memory != remembered(selector, reports) {
+            return fault("it remembers something else of the same reports".into());
+        }
+        if memory.len() > selector.remembers() {
+            let (found, most) = (memory.len(), selector.remembers());
+            return fault(format!("it remembers {found} numbers, and says that these are {most} at most"));
+        }
+        for (count, poor) in [(1, false), (7, false), (60, false), (60, true)] {
+            let candidates = candidates(count, poor);
+            let products = products(count);
+            let gram = Some(Gram::new(&products, count)?).filter(|_| selector.needs().gram && !poor);
+            let batch = SuperBatch { candidates: &candidates, gram, memory };
+            let statistic = selector.statistic(&candidates);
+            if statistic.map(f64::to_bits) != selector.statistic(&candidates).map(f64::to_bits) {
+                return fault("it says another number of the same candidates when it is asked again".into());
             }
-            if picks.is_empty() || picks.len() > size {
-                return fault(format!("it picks {} of {count} where {size} are wanted", picks.len()));
-            }
-            let sound = |pick: &Pick| (pick.index as usize) < count && pick.weight.is_finite() && pick.weight >= 0.0;
-            if !picks.iter().all(sound) || !picks.is_sorted_by_key(|pick| pick.index) {
-                return fault("its picks are no candidates in ascending order, or weigh less than nothing".into());
+            for size in [1, count.div_ceil(4), count] {
+                let pick = |seed| selector.select(&batch, size, &mut Randomness::new(seed, 0, 0, Purpose::Selection));
+                let picks = pick(1);
+                if picks != pick(1) {
+                    return fault("it picks others when it is asked again with the same random numbers".into());
+                }
+                if picks.is_empty() || picks.len() > size {
+                    return fault(format!("it picks {} of {count} where {size} are wanted", picks.len()));
+                }
+                let sound =
+                    |pick: &Pick| (pick.index as usize) < count && pick.weight.is_finite() && pick.weight >= 0.0;
+                if !picks.iter().all(sound) || !picks.is_sorted_by_key(|pick| pick.index) {
+                    return fault("its picks are no candidates in ascending order, or weigh less than nothing".into());
+                }
             }
         }
-    }
-    if selector.unbiased() {
-        let candidates = candidates(60, false);
-        let value = |index: usize| 1.0 + (index % 7) as f64;
-        let wanted = (0..60).map(value).sum::<f64>() / 60.0;
-        let means = (0..DRAWS).map(|seed| {
-            let mut randomness = Randomness::new(u64::from(seed), 0, 0, Purpose::Selection);
-            let picks = selector.select(&candidates, 15, &mut randomness);
-            picks.iter().map(|pick| f64::from(pick.weight) * value(pick.index as usize)).sum::<f64>() / 15.0
-        });
-        if let Some((mean, error)) = off(means.collect(), wanted) {
+        if selector.unbiased()
+            && let Some((mean, wanted, error)) = biased(selector, memory)?
+        {
             return fault(format!("it says that it is unbiased: a mean of {wanted} is estimated as {mean} ± {error}"));
         }
     }
     Ok(())
+}
+
+/// What a selector remembers of so many reports.
+fn remembered(selector: &dyn Selector, reports: u64) -> Vec<f64> {
+    let (positions, candidates) = (positions(), candidates(60, false));
+    let mut memory = Vec::new();
+    for batch in 0..reports {
+        let statistic = selector.statistic(&candidates).filter(|statistic| statistic.is_finite());
+        selector.fold(&mut memory, &Report { statistic, ..report(batch, &positions) });
+    }
+    memory
+}
+
+/// What the mean over its picks comes to, what it should be, and the standard error, where it is far off.
+fn biased(selector: &dyn Selector, memory: &[f64]) -> Result<Option<(f64, f64, f64)>> {
+    const COUNT: usize = 60;
+    const SIZE: usize = 15;
+    let (candidates, products) = (candidates(COUNT, false), products(COUNT));
+    let gram = Some(Gram::new(&products, COUNT)?).filter(|_| selector.needs().gram);
+    let batch = SuperBatch { candidates: &candidates, gram, memory };
+    let value = |index: usize| 1.0 + (index % 7) as f64;
+    let wanted = (0..COUNT).map(value).sum::<f64>() / COUNT as f64;
+    let means = (0..DRAWS).map(|seed| {
+        let mut randomness = Randomness::new(u64::from(seed), 0, 0, Purpose::Selection);
+        let picks = selector.select(&batch, SIZE, &mut randomness);
+        picks.iter().map(|pick| f64::from(pick.weight) * value(pick.index as usize)).sum::<f64>() / SIZE as f64
+    });
+    Ok(off(means.collect(), wanted).map(|(mean, error)| (mean, wanted, error)))
 }
 
 fn positions() -> Vec<Position> {
@@ -192,6 +231,13 @@ fn candidates(count: usize, poor: bool) -> Vec<Candidate> {
     (0..count as u32).map(candidate).collect()
 }
 
+/// Inner products of gradients that are alike the nearer the candidates stand, one of them no number.
+fn products(count: usize) -> Vec<f32> {
+    let product =
+        |i: usize, j: usize| if (i, j) == (0, count / 2) { f32::NAN } else { 1.0 / (1 + i.abs_diff(j)) as f32 };
+    (0..count).flat_map(|i| (0..count).map(move |j| product(i, j))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,12 +257,17 @@ mod tests {
             ("ado", ""),
             ("importance", "candidates = 60\nthreshold = 0"),
             ("importance", "candidates = 60"),
+            ("importance", "candidates = 60\nmemory = 0"),
             ("alignment", "candidates = 60"),
+            ("alignment", "candidates = 60\nmethod = 'greats'"),
+            ("alignment", "candidates = 60\nmethod = 'greats'\npositive = false\nrate = 0.1"),
             ("jest", "candidates = 60"),
             ("progressive_dropout", "candidates = 60"),
             ("rho_loss", "candidates = 60"),
             ("rho_loss", "candidates = 60\nscore = 'probability'"),
             ("selective_backprop", "candidates = 60"),
+            ("selective_backprop", "candidates = 60\nmemory = 7"),
+            ("selective_backprop", "candidates = 60\nmemory = 0"),
         ] {
             let spec = PolicySpec { name: name.into(), options: options.parse().unwrap() };
             let found = value::policy(&spec).unwrap();
@@ -250,5 +301,36 @@ mod tests {
         assert!(select(false, |rows, _| vec![Pick::plain(rows.len())]).contains("no candidates"));
         let first = |_: &[Candidate], size: usize| (0..size).map(Pick::plain).collect();
         assert!(select(true, first).contains("unbiased"));
+    }
+
+    /// Remembers a number a report, and says that there are fewer.
+    #[derive(Debug)]
+    struct Forgetful;
+
+    impl Selector for Forgetful {
+        fn needs(&self) -> Needs {
+            Needs::default()
+        }
+
+        fn unbiased(&self) -> bool {
+            false
+        }
+
+        fn remembers(&self) -> usize {
+            3
+        }
+
+        fn fold(&self, memory: &mut Vec<f64>, report: &Report) {
+            memory.push(report.batch as f64);
+        }
+
+        fn select(&self, batch: &SuperBatch<'_>, _: usize, _: &mut Randomness) -> Vec<Pick> {
+            vec![Pick::plain(batch.memory.len() % batch.candidates.len())]
+        }
+    }
+
+    #[test]
+    fn what_remembers_more_than_it_says_is_named() {
+        assert!(selector(&Forgetful).unwrap_err().to_string().contains("remembers 12 numbers"));
     }
 }

@@ -2,8 +2,8 @@
 //! leaves it open.
 //!
 //! What is counted: the blocks of the open window, decoded; the blocks on their way, decoded, and what reading them
-//! takes besides; batches that are made and not yet taken; values, indexes and what it takes to wind these back; the
-//! plan. Not counted is what a process takes before it reads anything and what its allocator cannot give back, which
+//! takes besides; batches that are made and not yet taken; values, indexes and what it takes to wind these back; inner
+//! products of candidates' gradients; the plan. Not counted is what a process takes before it reads anything and what its allocator cannot give back, which
 //! `docs/formats.md` states as measured.
 
 use super::picking::Known;
@@ -12,7 +12,7 @@ use crate::{
     clean::{Cleaner, Extent, Undo},
     recipe::ByteSize,
     source::Source,
-    value::Beside,
+    value::{Beside, Policy},
 };
 
 /// Bytes of values a row: its trajectory, its class and its verdict.
@@ -55,6 +55,15 @@ pub(super) fn kept_beside(beside: Beside, known: &Known) -> u64 {
     recent + rivals + if matches!(known, Known::Table(_)) { REFERENCE } else { 0 }
 }
 
+/// Bytes of the inner products of a super-batch's gradients, where the selector needs them: the matrix, its two factors on
+/// a device that shares this memory, and what is read of it.
+pub(super) fn inner_products(policy: &dyn Policy) -> u64 {
+    const PRODUCT: u64 = 4 * size_of::<f32>() as u64;
+    let each_with_each = policy.selection().filter(|selection| selection.selector.needs().gram);
+    let candidates = each_with_each.map_or(0, |selection| u64::from(selection.candidates));
+    candidates.saturating_mul(candidates).saturating_mul(PRODUCT)
+}
+
 /// What a stream needs, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
@@ -70,6 +79,7 @@ pub(super) struct Budget {
     stretch: u64,
     ahead: u64,
     values: u64,
+    products: u64,
     index: u64,
     /// What it takes to wind the indexes back over so many blocks.
     undo: Undo,
@@ -79,8 +89,9 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// What `recipe` needs over `source`, cleaned by `cleaner`, with what is [`kept_beside`] the values.
-    pub(super) fn new(recipe: &Recipe, source: &dyn Source, cleaner: &Cleaner, beside: u64) -> Self {
+    /// What `recipe` needs over `source`, cleaned by `cleaner`, with what is [kept beside](kept_beside) each row's values, and what
+    /// [inner products](inner_products) take.
+    pub(super) fn new(recipe: &Recipe, source: &dyn Source, cleaner: &Cleaner, (beside, products): (u64, u64)) -> Self {
         let plan = source.plan();
         let most = |of: &dyn Fn(&crate::Block) -> u64| plan.blocks.iter().map(of).max().unwrap_or(0);
         let rows = plan.rows();
@@ -112,6 +123,7 @@ impl Budget {
             stretch,
             ahead,
             values: rows.saturating_mul(VALUE_BYTES + beside),
+            products,
             index: cleaner.index_bytes(rows),
             undo: cleaner.undo(block, Extent { rows, bytes: decoded }),
             behind: batch_rows.saturating_mul(not_taken).saturating_mul(blocks).div_ceil(rows.max(1)),
@@ -135,7 +147,7 @@ impl Budget {
 
     /// What is left for blocks, open or on their way, beside windows of `window` blocks in all.
     pub(super) fn for_blocks(&self, window: u32) -> u64 {
-        let beside = [self.batches, self.values, self.index, self.plan, self.undo(window)];
+        let beside = [self.batches, self.values, self.products, self.index, self.plan, self.undo(window)];
         self.budget.saturating_sub(beside.into_iter().fold(0, u64::saturating_add))
     }
 
@@ -165,8 +177,12 @@ impl Budget {
             return Ok(spare);
         }
         let undo = self.undo(window);
-        let parts = [open, self.reading, self.batches, self.values, self.index, undo, self.plan];
+        let parts = [open, self.reading, self.batches, self.values, self.products, self.index, undo, self.plan];
         let need = parts.into_iter().fold(0, u64::saturating_add);
+        let products = match self.products {
+            0 => String::new(),
+            bytes => format!(" + the inner products of the candidates' gradients, each with each, {}", size(bytes)),
+        };
         let index = if self.index > 0 { format!(" + duplicate index {}", size(self.index)) } else { String::new() };
         let undo = if undo > 0 {
             format!(
@@ -182,7 +198,7 @@ impl Budget {
         let domains = if windows.len() > 1 { format!(" of {} domains", windows.len()) } else { String::new() };
         Err(Error::recipe(format!(
             "[stream] memory = \"{}\" is too little: an open window of {window} blocks{domains} of up to {} ({}) + one block on its \
-             way, of up to {} while it is read + batches that are made {} + values of {} rows {}{index}{undo} + the plan {} = \
+             way, of up to {} while it is read + batches that are made {} + values of {} rows {}{products}{index}{undo} + the plan {} = \
              {}; give more memory{}",
             ByteSize(self.budget),
             size(self.largest),
@@ -193,7 +209,11 @@ impl Budget {
             size(self.values),
             size(self.plan),
             size(need),
-            if window as usize > windows.len() { ", or a smaller window" } else { "" },
+            match (self.products, window as usize > windows.len()) {
+                (0, false) => "",
+                (0, true) => ", or a smaller window",
+                _ => ", or fewer `candidates`",
+            },
         )))
     }
 }

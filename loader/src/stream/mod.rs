@@ -32,6 +32,7 @@ mod pool;
 mod quarantine;
 mod ranks;
 mod record;
+mod remembered;
 mod schedule;
 mod sequencer;
 mod shared;
@@ -49,7 +50,7 @@ mod window;
 mod windows;
 mod workers;
 
-pub use batch::{Batch, Receipt};
+pub use batch::{Batch, Receipt, Scores};
 pub use buckets::Buckets;
 pub use by_domain::DomainAccount;
 pub use curate::{BorderCase, Curated, Curation, RuleReport};
@@ -78,6 +79,7 @@ use contents::{Contents, Hole};
 use quarantine::{Quarantine, SetAside};
 use ranks::Spare;
 use record::{Entry, Recorder};
+use remembered::Remembered;
 use sequencer::Sequencer;
 use shared::{Item, Mark, Shared, lock};
 use std::{
@@ -123,6 +125,8 @@ pub struct Stream {
     lost: u64,
     /// The data epoch since which no batch had a row that could be transformed.
     barren_since: Option<u32>,
+    /// What the policy's selector remembers, as the last batch handed over may see it.
+    remembered: Remembered,
     /// What the last round is filled up with, where it is.
     pad_tail: bool,
     spare: Option<Spare>,
@@ -297,7 +301,9 @@ impl Stream {
     /// None at present; a state that is written elsewhere may fail.
     pub fn state(&self) -> Result<State> {
         match &self.mark {
-            Some(mark) => State::at(mark, &self.begun, &self.shared, (&self.spoilt, self.lost), self.head),
+            Some(mark) => {
+                State::at(mark, &self.begun, &self.shared, (&self.spoilt, self.lost), &self.remembered, self.head)
+            }
             None => Ok(self.begun.clone()),
         }
     }
@@ -344,6 +350,8 @@ impl Stream {
             }
             self.registered += 1;
         }
+        // Before what no later state can ask for is let go.
+        let memory = self.remembered.at(number, &self.shared)?;
         if self.mark.as_ref().is_none_or(|last| !Arc::ptr_eq(&last.opening, &mark.opening)) {
             // No later state can ask for what entered the values before this window was opened, nor for what was
             // remembered before.
@@ -380,7 +388,7 @@ impl Stream {
         let receipt = match &self.shared.picking {
             Some(picking) => {
                 let references = picking.references(&data, &positions)?;
-                receipt.with_picking(Arc::clone(picking), epoch, references)
+                receipt.with_picking(Arc::clone(picking), epoch, references, memory)
             }
             None => receipt,
         };

@@ -283,11 +283,13 @@ impl StreamBuilder {
             check_apart(set, source.as_ref(), &cleaner, parting.as_ref(), pass)?;
         }
         let trusted = trusted.map(|set| set.plan().hash());
-        if policy.reads_signals() && recipe.world > 1 {
+        let remembers = picking.as_ref().map_or(0, |picking| picking.remembers());
+        if (policy.reads_signals() || remembers > 0) && recipe.world > 1 {
+            let forgets = if remembers > 0 { ", have the selector remember nothing (`memory = 0`)" } else { "" };
             return Err(Error::recipe(format!(
                 "policy `{}` acts on what training says, and what is said to another process does not come to the draws of \
-                 this one: deal one stream to the ranks of one process (`Stream::ranks`), or use `uniform` with world = \
-                 {}",
+                 this one: deal one stream to the ranks of one process (`Stream::ranks`){forgets}, or use `uniform` with \
+                 world = {}",
                 policy.name(),
                 recipe.world
             )));
@@ -296,7 +298,8 @@ impl StreamBuilder {
         let sharing = Sharing::of(&recipe, source.as_ref(), plan_order)?;
         // What labels are taken for matters where there are labels.
         let beside = Beside { recent: policy.recent(), rivals: label.is_some() };
-        let budget = Budget::new(&recipe, source.as_ref(), &cleaner, memory::kept_beside(beside, &known));
+        let kept = (memory::kept_beside(beside, &known), memory::inner_products(policy.as_ref()));
+        let budget = Budget::new(&recipe, source.as_ref(), &cleaner, kept);
         let window = match (&self.resume, recipe.stream.window) {
             (_, Some(window)) => window,
             (Some(state), None) => state.window,
@@ -340,6 +343,7 @@ impl StreamBuilder {
             }
         };
         let rows = block_rows(plan);
+        let remembered = begun.remembered(remembers)?;
         let (mut start, visits, classes, reports) = begun.start(&rows, &sharing.parts, &cleaner, beside)?;
         if begun.opening.is_none() && !plan_order {
             match (self.values, path_option(&recipe, "values")?) {
@@ -454,6 +458,7 @@ impl StreamBuilder {
             spoilt: begun.opening.iter().flat_map(|opening| opening.spoilt.iter().copied()).collect(),
             lost: 0,
             barren_since: None,
+            remembered,
             pad_tail: self.pad_tail,
             spare: None,
             begun,

@@ -1,11 +1,12 @@
 //! Online selection: which rows of a super-batch are trained on, once the model has scored them all.
 //!
-//! A pick is a function of the scores, the reference, the seed and the batch's number, so it can be made again from the
-//! feedback log. It knows nothing of models, nor of how a report travels.
+//! A pick is a function of the scores, the reference, the seed, the batch's number and what the selector remembers. It
+//! knows nothing of models, nor of how a report travels.
 
+use super::batch::Scores;
 use crate::{
     Error, Pick, Position, Purpose, Randomness, Result,
-    value::{Candidate, Needs, Reference, References, Scored, Selection},
+    value::{Candidate, Needs, Reference, References, Selection, SuperBatch},
 };
 use arrow::{
     array::{Array, AsArray},
@@ -56,31 +57,24 @@ impl Picking {
         (self.size * candidates).div_ceil(full).min(candidates)
     }
 
-    /// Which rows of batch `batch` are trained, of its `positions` with these scores.
-    pub(super) fn pick(
-        &self,
-        (batch, epoch): (u64, u32),
-        positions: &[Position],
-        references: &[Option<Reference>],
-        scored: &[Scored],
-    ) -> Result<Vec<Pick>> {
+    /// How many numbers the selector remembers at most.
+    pub(super) fn remembers(&self) -> usize {
+        self.selection.selector.remembers()
+    }
+
+    /// Which rows of a super-batch with these scores are trained, and what the selector has to say of all of them.
+    pub(super) fn pick(&self, of: &Asked<'_>, scores: Scores<'_>) -> Result<(Vec<Pick>, Option<f64>)> {
+        let Asked { batch, epoch, positions, references, memory } = *of;
+        let Scores { rows: scored, gram } = scores;
         let fault = |what: String| Error::Feedback { batch, what };
         if scored.len() != positions.len() {
             let (found, wanted) = (scored.len(), positions.len());
             return Err(fault(format!("{found} scores for {wanted} candidates; score every row of the super-batch")));
         }
-        let Needs { class, el2n, alignment, .. } = self.selection.selector.needs();
-        if class && scored.iter().all(|row| row.signal.class.is_none()) {
-            let policy = &self.policy;
-            return Err(fault(format!("policy `{policy}` picks by the label's probability, and no score has one")));
-        }
-        if el2n && scored.iter().all(|row| row.el2n.is_none()) {
-            let policy = &self.policy;
-            return Err(fault(format!("policy `{policy}` picks by EL2N (the gradient's norm), and no score has it")));
-        }
-        if alignment && scored.iter().all(|row| row.alignment.is_none()) {
-            let policy = &self.policy;
-            return Err(fault(format!("policy `{policy}` picks by alignment with a trusted set, and no score has it")));
+        self.check_needs(scores).map_err(|what| fault(format!("policy `{}` picks by {what}", self.policy)))?;
+        if let Some(gram) = gram.filter(|gram| gram.rows() != positions.len()) {
+            let (found, wanted) = (gram.rows(), positions.len());
+            return Err(fault(format!("inner products of {found} gradients for {wanted} candidates")));
         }
         let candidates: Vec<Candidate> = (positions.iter().zip(scored).enumerate())
             .map(|(slot, (&position, row))| Candidate {
@@ -93,7 +87,8 @@ impl Picking {
             .collect();
         let size = self.wanted(candidates.len());
         let mut randomness = Randomness::new(self.seed, epoch, batch, Purpose::Selection);
-        let picks = self.selection.pick(epoch, &candidates, size, &mut randomness);
+        let super_batch = SuperBatch { candidates: &candidates, gram, memory };
+        let picks = self.selection.pick(epoch, &super_batch, size, &mut randomness);
         check(batch, &picks, candidates.len()).and_then(|()| {
             if picks.is_empty() {
                 return Err(fault(format!("policy `{}` picked no row: a step needs one at least", self.policy)));
@@ -104,8 +99,40 @@ impl Picking {
             }
             Ok(())
         })?;
-        Ok(picks)
+        let statistic = if self.remembers() > 0 { self.selection.selector.statistic(&candidates) } else { None };
+        Ok((picks, statistic.filter(|statistic| statistic.is_finite())))
     }
+
+    /// Says what the selector needs and no score has.
+    fn check_needs(&self, Scores { rows, gram }: Scores<'_>) -> std::result::Result<(), &'static str> {
+        let needs: Needs = self.selection.selector.needs();
+        if needs.class && rows.iter().all(|row| row.signal.class.is_none()) {
+            return Err("the label's probability, and no score has one");
+        }
+        if needs.el2n && rows.iter().all(|row| row.el2n.is_none()) {
+            return Err("EL2N (the gradient's norm), and no score has it");
+        }
+        if needs.alignment && rows.iter().all(|row| row.alignment.is_none()) {
+            return Err("alignment with a trusted set, and no score has it");
+        }
+        if needs.gram && gram.is_none() {
+            return Err(
+                "the inner products of the candidates' gradients, and none were given: hand over the last layer",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The super-batch whose rows are to be picked, with what is known of it beside its scores.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) batch: u64,
+    pub(super) epoch: u32,
+    pub(super) positions: &'a [Position],
+    pub(super) references: &'a [Option<Reference>],
+    /// What the selector remembers, as this super-batch may see it.
+    pub(super) memory: &'a [f64],
 }
 
 /// Refuses picks that are no rows of a batch of `rows`, out of order, or of a weight that is none.
@@ -138,14 +165,14 @@ mod tests {
     use super::*;
     use crate::{
         Signal,
-        value::{PolicySpec, policy},
+        value::{Gram, PolicySpec, Scored, policy},
     };
 
-    fn picking(name: &str, size: usize, known: Known) -> Picking {
-        let options = "candidates = 8".parse().unwrap();
+    fn picking(name: &str, options: &str, size: usize) -> Picking {
+        let options = format!("candidates = 8\n{options}").parse().unwrap();
         let policy = policy(&PolicySpec { name: name.into(), options }).unwrap();
         let selection = policy.selection().unwrap().clone();
-        Picking { policy: name.into(), selection, size, seed: 7, known }
+        Picking { policy: name.into(), selection, size, seed: 7, known: Known::Nothing }
     }
 
     fn rows(count: u32) -> (Vec<Position>, Vec<Scored>) {
@@ -154,20 +181,25 @@ mod tests {
         (positions, (0..count).map(score).collect())
     }
 
+    fn pick(picking: &Picking, batch: u64, positions: &[Position], scores: Scores<'_>) -> Result<Vec<Pick>> {
+        let asked = Asked { batch, epoch: 0, positions, references: &[], memory: &[] };
+        picking.pick(&asked, scores).map(|(picks, _)| picks)
+    }
+
     #[test]
     fn a_super_batch_that_is_not_full_is_thinned_out_in_proportion() {
-        let picking = picking("selective_backprop", 2, Known::Nothing);
+        let picking = picking("selective_backprop", "", 2);
         for (candidates, wanted) in [(8, 2), (7, 2), (5, 2), (4, 1), (1, 1)] {
             let (positions, scored) = rows(candidates);
-            assert_eq!(picking.pick((3, 0), &positions, &[], &scored).unwrap().len(), wanted, "{candidates}");
+            assert_eq!(pick(&picking, 3, &positions, Scores::of(&scored)).unwrap().len(), wanted, "{candidates}");
         }
     }
 
     #[test]
     fn picks_are_a_function_of_the_batch_and_its_scores() {
-        let picking = picking("selective_backprop", 2, Known::Nothing);
+        let picking = picking("selective_backprop", "", 2);
         let (positions, scored) = rows(8);
-        let of = |batch| picking.pick((batch, 0), &positions, &[], &scored).unwrap();
+        let of = |batch| pick(&picking, batch, &positions, Scores::of(&scored)).unwrap();
         assert_eq!(of(1), of(1));
         assert!((0..20).any(|batch| of(batch) != of(1)));
     }
@@ -176,10 +208,17 @@ mod tests {
     fn what_a_selector_needs_and_does_not_get_is_named() {
         let (positions, scored) = rows(8);
         for (name, what) in [("progressive_dropout", "probability"), ("importance", "EL2N"), ("alignment", "trusted")] {
-            let fault = picking(name, 2, Known::Nothing).pick((3, 0), &positions, &[], &scored).unwrap_err();
+            let fault = pick(&picking(name, "", 2), 3, &positions, Scores::of(&scored)).unwrap_err();
             assert!(fault.to_string().contains(what), "{fault}");
         }
-        let fault = picking("jest", 2, Known::Nothing).pick((3, 0), &positions, &[], &scored[1..]).unwrap_err();
+        let fault = pick(&picking("jest", "", 2), 3, &positions, Scores::of(&scored[1..])).unwrap_err();
         assert!(fault.to_string().contains("7 scores for 8 candidates"), "{fault}");
+        let aligned: Vec<Scored> = scored.iter().map(|row| Scored { alignment: Some(1.0), ..*row }).collect();
+        let greats = picking("alignment", "method = 'greats'", 2);
+        let fault = pick(&greats, 3, &positions, Scores::of(&aligned)).unwrap_err();
+        assert!(fault.to_string().contains("last layer"), "{fault}");
+        let gram = Gram::new(&[1.0; 49], 7).unwrap();
+        let fault = pick(&greats, 3, &positions, Scores::of(&aligned).with_gram(gram)).unwrap_err();
+        assert!(fault.to_string().contains("7 gradients for 8 candidates"), "{fault}");
     }
 }

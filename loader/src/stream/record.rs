@@ -110,6 +110,9 @@ impl Recorder {
             for pick in &report.picks {
                 hasher.update(&pick.index.to_le_bytes()).update(&pick.weight.to_le_bytes());
             }
+            if let Some(statistic) = report.statistic {
+                hasher.update(&statistic.to_le_bytes());
+            }
             rows += report.rows.len() as u64;
             self.feedback.append(report)?;
         }

@@ -107,6 +107,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Whether a selector remembers what training said, so that picks depend on reports though draws do not.
+    pub(super) fn picks_by_reports(&self) -> bool {
+        self.picking.as_ref().is_some_and(|picking| picking.remembers() > 0)
+    }
+
     /// The plan's columns.
     pub(super) fn schema(&self) -> &SchemaRef {
         &self.work.source.plan().schema
@@ -114,12 +119,22 @@ impl Shared {
 
     /// The reports of batches `from..to` that have come in, in batch order, up to the first that is missing.
     pub(super) fn reports(&self, from: u64, to: u64) -> Vec<Report> {
+        self.reports_as(from, to, Wait::No)
+    }
+
+    /// The reports of batches `from..to`, in batch order; waits for those that have not come, as a draw does that depends
+    /// on them.
+    pub(super) fn due_reports(&self, from: u64, to: u64) -> Vec<Report> {
+        Meters::time(&self.meters.wait_feedback, || self.reports_as(from, to, Wait::ForAll))
+    }
+
+    fn reports_as(&self, from: u64, to: u64, wait: Wait) -> Vec<Report> {
         // The inbox first: a report leaves it only after it has come to the recent ones.
-        let waiting = self.inbox.peek_before(to, Wait::No);
+        let waiting = self.inbox.peek(from, to, wait);
         let next = waiting.first().map_or(to, |report| report.batch);
         let recent = lock(&self.recent);
-        let known = recent.iter().filter(|report| (from..next.min(to)).contains(&report.batch)).cloned();
-        known.chain(waiting).filter(|report| report.batch >= from).collect()
+        let known = recent.iter().filter(|report| (from..next).contains(&report.batch)).cloned();
+        known.chain(waiting).collect()
     }
 }
 

@@ -6,6 +6,7 @@
 use super::{
     domains::Standing,
     identity::Identity,
+    remembered::Remembered,
     shared::{Again, Mark, Shared, Start, lock},
     visits::{Kept, Visit, Visits},
 };
@@ -56,6 +57,9 @@ pub(super) struct OpeningState {
     pub(super) standings: Vec<Standing>,
     /// Bits of what the policy remembers of the mixture.
     mixture: Vec<u64>,
+    /// Bits of what the policy's selector remembers, of batches before `remembered_before`.
+    remembered: Vec<u64>,
+    remembered_before: u64,
     visits: Vec<VisitState>,
     /// Rows that a transform could not take, in order, each once.
     pub(super) spoilt: Vec<Position>,
@@ -161,9 +165,11 @@ impl State {
         template: &Self,
         shared: &Shared,
         (spoilt, lost): (&BTreeSet<Position>, u64),
+        remembered: &Remembered,
         head: Option<Hash>,
     ) -> Result<Self> {
         let opening = &mark.opening;
+        let (remembered, remembered_before) = remembered.to_bits();
         let visits = lock(&shared.visits);
         let prefix = visits.prefix(opening.visits);
         // Once every block was visited no row can be anybody's later twin.
@@ -191,6 +197,8 @@ impl State {
                 parameters: opening.parameters.to_bytes(),
                 standings: opening.standings.clone(),
                 mixture: opening.memory.iter().map(|value| value.to_bits()).collect(),
+                remembered,
+                remembered_before,
                 visits,
                 spoilt: spoilt.iter().copied().collect(),
                 memory,
@@ -198,6 +206,13 @@ impl State {
             }),
             ..template.clone()
         })
+    }
+
+    /// What a selector remembers that remembers `most` numbers.
+    pub(super) fn remembered(&self, most: usize) -> Result<Remembered> {
+        let Some(opening) = &self.opening else { return Ok(Remembered::nothing()) };
+        let beside = (opening.applied, self.next_batch);
+        Remembered::from_bits(&opening.remembered, opening.remembered_before, most, beside)
     }
 
     /// What the sequencer goes on from, and what the first passes had found. `block_rows` are those of the plan, `parts` the
@@ -294,6 +309,7 @@ impl fmt::Debug for State {
             // What is long is shown by its hash: enough to see which part of two states differs.
             text.field("table", &Hash::of(&opening.table)).field("parameters", &Hash::of(&opening.parameters));
             text.field("standings", &opening.standings);
+            text.field("remembered", &opening.remembered.len()).field("of batches before", &opening.remembered_before);
             text.field("visits", &opening.visits.len()).field("memory", &Hash::of(&opening.memory));
             text.field("reports", &Hash::of(&opening.reports));
         }

@@ -239,7 +239,7 @@ impl Windows {
         let handed_out = self.shared.settings.handed_out_before(first_batch);
         let meters = Arc::clone(&self.shared.meters);
         Meters::time(&meters.wait_consumer, || self.shared.inbox.wait_until_handed_out(handed_out));
-        if wait == Wait::No {
+        if wait == Wait::No && !self.shared.picks_by_reports() {
             self.shared.inbox.give_up_before(watermark.saturating_sub(MOST_HELD));
         }
         let reports = Meters::time(&meters.wait_feedback, || self.shared.inbox.peek_before(watermark, wait));

@@ -164,11 +164,19 @@ impl Inbox {
     /// The reports below `batch` that are here and not taken yet, in batch order, left where they are: what a state
     /// must hold beside the table. Waits as [`take_before`](Self::take_before) does.
     pub fn peek_before(&self, batch: u64, wait: Wait) -> Vec<Report> {
+        self.peek(0, batch, wait)
+    }
+
+    /// As [`peek_before`](Self::peek_before), without those below `from`.
+    pub fn peek(&self, from: u64, before: u64, wait: Wait) -> Vec<Report> {
         let mut state = self.lock();
         if wait == Wait::ForAll {
-            state = self.wait_for_all(state, batch);
+            state = self.wait_for_all(state, before);
         }
-        state.slots.iter().map_while(Option::as_ref).take_while(|report| report.batch < batch).cloned().collect()
+        let end = state.missing(before).unwrap_or(before).saturating_sub(state.taken);
+        let skipped = from.saturating_sub(state.taken);
+        let count = |batches: u64| usize::try_from(batches).unwrap_or(usize::MAX);
+        state.slots.iter().take(count(end)).skip(count(skipped)).flatten().cloned().collect()
     }
 
     /// Counts every batch below `batch` that was handed out and is not reported as "no signal", without a wait: for

@@ -34,7 +34,7 @@ mod trajectory;
 mod uniform;
 mod weighted;
 
-pub use alignment::{LastLayer, Trusted, greats};
+pub use alignment::{Gram, LastLayer, Trusted, greats};
 pub use classes::{Classes, UNKNOWN_CLASS};
 pub use data_oob::{DataOob, OutOfBag, data_oob};
 pub use denoise::Denoise;
@@ -51,7 +51,7 @@ pub use policy::{MixtureOpening, Policy, PolicySpec, Reshare, WindowRows, policy
 pub use recent::{Recent, RecentOf};
 pub use references::References;
 pub use rivals::Rival;
-pub use selector::{Candidate, Needs, Reference, Scored, Selector};
+pub use selector::{Candidate, Needs, Reference, Scored, Selector, SuperBatch};
 pub use selectors::{Alignment, Importance, Jest, ProgressiveDropout, RhoLoss, Selection, SelectiveBackprop};
 pub use suspicion::{Evidence, Suspicion, suspicions};
 pub use table::{Beside, Table};

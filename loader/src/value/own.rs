@@ -6,7 +6,7 @@
 use super::{
     parameters::Parameters,
     policy::{Policy, WindowRows},
-    selector::{Candidate, Needs, Selector},
+    selector::{Candidate, Needs, Selector, SuperBatch},
     selectors::Selection,
     trajectory::Trajectory,
 };
@@ -79,7 +79,7 @@ impl Policy for OwnPolicy {
     }
 }
 
-/// A selector that is a function of the candidates, how many are wanted, and random numbers.
+/// A selector that is a function of the candidates, how many are wanted, and random numbers: one that remembers nothing.
 ///
 /// ```
 /// use arable_loader::{Pick, stream::conformance, value::{Needs, OwnSelector}};
@@ -139,8 +139,8 @@ impl Selector for OwnSelector {
         self.unbiased
     }
 
-    fn select(&self, candidates: &[Candidate], size: usize, randomness: &mut Randomness) -> Vec<Pick> {
-        (self.picks)(candidates, size, randomness)
+    fn select(&self, batch: &SuperBatch<'_>, size: usize, randomness: &mut Randomness) -> Vec<Pick> {
+        (self.picks)(batch.candidates, size, randomness)
     }
 }
 

@@ -1,15 +1,19 @@
 //! What every selector is: a pure choice of the rows to train on among the candidates that a forward pass has scored.
 //!
 //! A policy speaks before rows are drawn, from signals that are some batches old; a selector speaks inside a training
-//! step, from signals that are fresh, and pays for them with a forward pass over all candidates. It knows nothing of
-//! models: whoever scores the candidates hands it plain numbers.
+//! step, from signals that are fresh, and pays for them with a forward pass over all candidates. It may remember a few
+//! numbers of batches that are some batches old. It knows nothing of models: whoever scores the candidates hands it plain
+//! numbers.
 
-use crate::{Pick, Position, Randomness, Signal};
+use super::alignment::Gram;
+use crate::{Pick, Position, Randomness, Report, Signal};
 use std::fmt::Debug;
 
 /// Which candidates of a super-batch are trained on, and what their losses count.
 ///
-/// A function of its arguments alone, so that a run can be resumed and replayed.
+/// Functions of their arguments alone, so that a run can be resumed and replayed. What a selector remembers is one of
+/// these arguments: the stream folds reports into it in batch order, up to those that are `feedback_lag` batches older
+/// than the super-batch, whenever they came, and keeps it in its state.
 pub trait Selector: Send + Sync + Debug {
     /// Which numbers it needs of a candidate beside its loss.
     fn needs(&self) -> Needs;
@@ -24,11 +28,48 @@ pub trait Selector: Send + Sync + Debug {
         false
     }
 
+    /// How many numbers it remembers at most: none, unless said otherwise.
+    ///
+    /// Where there are some, a super-batch waits for the reports that it may see, and ranks have to be those of one
+    /// process.
+    fn remembers(&self) -> usize {
+        0
+    }
+
+    /// What [`fold`](Self::fold) needs to know of all candidates together and no report's signals hold. It travels with
+    /// the report and its log, where anything is remembered. Nothing, unless said otherwise; what is not finite is left out.
+    fn statistic(&self, _candidates: &[Candidate]) -> Option<f64> {
+        None
+    }
+
+    /// Takes the next report into what it remembers, which begins empty. Reports come in batch order, and those that say
+    /// nothing do not come.
+    fn fold(&self, _memory: &mut Vec<f64>, _report: &Report) {}
+
     /// Picks at most `size` of the candidates, by their index in ascending order; an index may come more than once where
     /// rows are drawn with replacement. `size` is at most the number of candidates.
     ///
     /// A candidate whose score is not a number is never preferred to one whose score is.
-    fn select(&self, candidates: &[Candidate], size: usize, randomness: &mut Randomness) -> Vec<Pick>;
+    fn select(&self, batch: &SuperBatch<'_>, size: usize, randomness: &mut Randomness) -> Vec<Pick>;
+}
+
+/// What a selector picks from.
+#[derive(Clone, Copy, Debug)]
+pub struct SuperBatch<'a> {
+    /// The candidates, in slot order.
+    pub candidates: &'a [Candidate],
+    /// The inner products of their gradients, where the selector [needs](Needs::gram) them.
+    pub gram: Option<Gram<'a>>,
+    /// What the selector remembers; empty where it has seen nothing yet.
+    pub memory: &'a [f64],
+}
+
+impl<'a> SuperBatch<'a> {
+    /// These candidates, of which nothing else is known and before which nothing was seen.
+    #[must_use]
+    pub const fn new(candidates: &'a [Candidate]) -> Self {
+        Self { candidates, gram: None, memory: &[] }
+    }
 }
 
 /// What a selector wants to know of a candidate.
@@ -42,6 +83,8 @@ pub struct Needs {
     pub reference: bool,
     /// How its gradient stands to that of a trusted set.
     pub alignment: bool,
+    /// How the candidates' gradients stand to one another.
+    pub gram: bool,
 }
 
 /// A row that may be trained on, as the model scores it now.

@@ -1,15 +1,24 @@
 //! I2, I3 and I8 for the policies that pick inside the step, draw by a column, or follow a table of an earlier run: any
 //! threads, delays and timing of reports; a checkpoint before every batch; a log that replays; a process that is killed.
 
-use crate::{ACTING, ARABLE, SELECTING};
+use crate::{ACTING, ARABLE, REMEMBERING, SELECTING};
 use arable_loader::{
-    Batch, Pick, Position, Recipe, Stream, ledger, ledger::FeedbackLog, stream::State, value::Reference,
+    Batch, Pick, Position, Purpose, Randomness, Recipe, Report, Stream, ledger,
+    ledger::FeedbackLog,
+    stream::State,
+    value::{Candidate, PolicySpec, Reference, Selector, SuperBatch, policy},
 };
-use arable_tests::{CLEAN, Data, Format, Line, Mixed, arable, arable_command, report, scores, train, walk_batch};
+use arable_tests::{
+    CLEAN, Data, Format, Line, Mixed, arable, arable_command, report, scores, select, train, walk_batch,
+};
 use std::{collections::VecDeque, path::Path, path::PathBuf, process::Stdio, time::Duration};
 
+/// How many batches later a report is seen, at the earliest.
+const LAG: u64 = 8;
+
 fn file(data: &Data, policy: &str, head: &str) -> PathBuf {
-    let rest = format!("{CLEAN}\n[policy]\n{policy}\n[stream]\nwindow = 4\n[batch]\nsize = 8");
+    let stream = format!("[stream]\nwindow = 4\nprefetch = 4\nfeedback_lag = {LAG}");
+    let rest = format!("{CLEAN}\n[policy]\n{policy}\n{stream}\n[batch]\nsize = 8");
     data.recipe(head, &rest)
 }
 
@@ -52,9 +61,14 @@ fn picks_are_equal_for_any_threads_delays_and_timing_of_reports() {
             }
         }
         assert_eq!(lines, expected, "{policy}, reports held back");
-        // A trainer that says nothing: every batch comes all the same.
-        let silent: Vec<Line> =
+        // A trainer that says nothing: every batch comes all the same, and only what is remembered of others is not.
+        let mut silent: Vec<Line> =
             recipe(&data, policy).open().unwrap().map(|batch| walk_batch(&batch.unwrap())).collect();
+        if REMEMBERING.contains(&policy) {
+            assert_eq!(silent[..LAG as usize], expected[..LAG as usize], "{policy}, before anything is remembered");
+            assert_ne!(silent, expected, "{policy} remembers");
+            silent.iter_mut().zip(&expected).for_each(|(line, expected)| line.picks.clone_from(&expected.picks));
+        }
         assert_eq!(silent, expected, "{policy}, a silent trainer");
     }
 }
@@ -113,9 +127,10 @@ fn what_was_picked_is_in_the_log_and_can_be_made_again_and_replayed() {
             let batch = batch.unwrap();
             let Some(report) = log.get(batch.number) else { continue };
             // The scores of the log are those of the run, so what is picked from them is what was trained on.
-            assert_eq!(batch.receipt.select(&scores(batch.number, &batch.positions)).unwrap(), report.picks);
+            assert_eq!(select(&batch), report.picks);
             assert_eq!(lines[batch.number as usize].picks, report.picks.iter().map(bits).collect::<Vec<_>>());
             assert!(report.rows.len() > report.picks.len(), "candidates that were not picked are reported too");
+            batch.receipt.report_recorded(report).unwrap();
             compared += 1;
         }
         assert!(compared > 20);
@@ -125,6 +140,76 @@ fn what_was_picked_is_in_the_log_and_can_be_made_again_and_replayed() {
         assert_eq!(ran.status, 0, "{ran:?}");
         let chain = |run: &Path| ledger::verify(&run.join("ledger.jsonl")).unwrap().chain;
         assert_eq!(chain(&run), chain(Path::new(&name("again"))), "{policy}: the replay's ledger is the run's");
+    }
+}
+
+/// The candidates of a super-batch, as the model of these tests sees them.
+fn candidates(report: &Report) -> Vec<Candidate> {
+    let positions: Vec<Position> = report.rows.iter().map(|row| row.0).collect();
+    let scored = scores(report.batch, &positions);
+    let candidate = |(position, row): (&Position, &arable_loader::value::Scored)| Candidate {
+        position: *position,
+        signal: row.signal,
+        el2n: row.el2n,
+        reference: None,
+        alignment: row.alignment,
+    };
+    positions.iter().zip(&scored).map(candidate).collect()
+}
+
+#[test]
+fn what_is_remembered_is_what_was_reported_of_batches_that_are_the_feedback_lag_older() {
+    let data = data();
+    for (index, named) in REMEMBERING.into_iter().enumerate() {
+        let run = data.folder.path().join(format!("remembering-{index}"));
+        let mut stream = Stream::builder(recipe(&data, named)).record(&run).open().unwrap();
+        let lines = train(&mut stream, usize::MAX);
+        drop(stream);
+        let log = FeedbackLog::read(&run.join("feedback")).unwrap();
+        let mut options: toml::Table = named.parse().unwrap();
+        let name = options.remove("name").and_then(|name| name.as_str().map(str::to_owned)).unwrap();
+        let policy = policy(&PolicySpec { name, options }).unwrap();
+        let selector: &dyn Selector = policy.selection().unwrap().selector.as_ref();
+        let remembered = |before: u64| {
+            let mut memory = Vec::new();
+            log.iter().filter(|report| report.batch < before).for_each(|report| selector.fold(&mut memory, report));
+            memory
+        };
+        let (mut compared, mut otherwise) = (0, [0; 2]);
+        for report in log.iter().filter(|report| report.rows.len() == 24) {
+            let candidates = candidates(report);
+            let epoch = lines[report.batch as usize].epoch;
+            let picks_of = |memory: &[f64]| {
+                let mut randomness = Randomness::new(5, epoch, report.batch, Purpose::Selection);
+                selector.select(&SuperBatch { memory, ..SuperBatch::new(&candidates) }, 8, &mut randomness)
+            };
+            assert_eq!(
+                picks_of(&remembered(report.batch.saturating_sub(LAG))),
+                report.picks,
+                "{named}: {}",
+                report.batch
+            );
+            assert_eq!(selector.statistic(&candidates), report.statistic);
+            // Newer reports, or none, would often have other rows picked.
+            otherwise[0] += u32::from(picks_of(&remembered(report.batch)) != report.picks);
+            otherwise[1] += u32::from(picks_of(&[]) != report.picks);
+            compared += 1;
+        }
+        assert!(compared > 20 && otherwise.iter().all(|batches| *batches > 0), "{named}: {otherwise:?} of {compared}");
+    }
+}
+
+/// A batch that is held for ever is waited for as long as patience says, and then counts as one that says nothing.
+#[test]
+fn a_trainer_that_holds_its_super_batches_costs_patience_and_no_deadlock() {
+    let data = data();
+    for policy in REMEMBERING {
+        let stream = Stream::builder(recipe(&data, policy)).patience(Duration::from_millis(20)).open().unwrap();
+        let held: Vec<Batch> = stream.map(Result::unwrap).collect();
+        let silent: Vec<Line> = held.iter().map(walk_batch).collect();
+        let dropped: Vec<Line> =
+            recipe(&data, policy).open().unwrap().map(|batch| walk_batch(&batch.unwrap())).collect();
+        assert_eq!(silent, dropped, "{policy}");
     }
 }
 
@@ -230,7 +315,10 @@ fn what_selection_lacks_is_said_before_the_first_batch() {
     let mut stream = recipe(&data, "name = \"jest\"\ncandidates = 9\nreference_column = \"text\"").open().unwrap();
     assert!(stream.next().unwrap().unwrap_err().to_string().contains("no numbers"));
     // A super-batch is reported with what was picked of it.
-    let batch = recipe(&data, SELECTING[4]).open().unwrap().next().unwrap().unwrap();
+    let greats = "name = \"alignment\"\nmethod = \"greats\"\ncandidates = 40000";
+    let refusal = refused(greats);
+    assert!(refusal.contains("each with each, 24414.1 MiB") && refusal.contains("fewer `candidates`"), "{refusal}");
+    let batch = recipe(&data, SELECTING[0]).open().unwrap().next().unwrap().unwrap();
     let signals: Vec<_> = batch.positions.iter().map(|&position| arable_tests::signal(0, position)).collect();
     assert!(batch.receipt.report(&signals).unwrap_err().to_string().contains("super-batch"));
 }

@@ -51,13 +51,21 @@ const ACTING: [&str; 2] = [DENOISE, INFOBATCH];
 /// All policies.
 const POLICIES: [&str; 3] = [UNIFORM, DENOISE, INFOBATCH];
 
+/// Those of them that pick by what training said of earlier batches too; the threshold is about where τ is.
+const REMEMBERING: [&str; 2] = [
+    "name = \"importance\"\ncandidates = 24\nthreshold = 1.5",
+    "name = \"selective_backprop\"\ncandidates = 24\nmemory = 200",
+];
+
 /// The policies that pick inside the step, over the columns of the suite's data.
-const SELECTING: [&str; 6] = [
+const SELECTING: [&str; 8] = [
     "name = \"alignment\"\ncandidates = 24",
+    "name = \"alignment\"\ncandidates = 24\nmethod = \"greats\"",
     "name = \"rho_loss\"\ncandidates = 24\nreference_column = \"score\"",
     "name = \"jest\"\ncandidates = 24\nreference_column = \"score\"\ngain = 2",
-    "name = \"importance\"\ncandidates = 24\nthreshold = 0",
-    "name = \"selective_backprop\"\ncandidates = 24",
+    "name = \"importance\"\ncandidates = 24\nthreshold = 0\nmemory = 0",
+    REMEMBERING[0],
+    REMEMBERING[1],
     "name = \"progressive_dropout\"\ncandidates = 24\nthreshold = 0.9\nepochs = 2",
 ];
 

@@ -1,6 +1,6 @@
 //! Ranks: batch b belongs to rank b mod R, whatever R is and whenever it changes.
 
-use crate::{ACTING, ARABLE, UNIFORM, datasets};
+use crate::{ACTING, ARABLE, REMEMBERING, UNIFORM, datasets};
 use arable_loader::{
     Batch, Error, Recipe, Result, Stream,
     stream::{RankStream, State},
@@ -124,7 +124,7 @@ fn share(ranks: Vec<RankStream>, batches: usize) -> (Vec<Line>, Vec<Line>, Vec<R
 #[test]
 fn ranks_of_one_process_share_a_stream_and_what_training_says() {
     let data = Data::new(Format::Parquet, 3, 250, 40);
-    for policy in ACTING {
+    for policy in ACTING.into_iter().chain(REMEMBERING) {
         let expected = train(&mut recipe(&data, policy).open().unwrap(), usize::MAX);
         // One, then three, then two ranks, each from the state of the last.
         let mut stream = recipe(&data, policy).open().unwrap();
@@ -175,10 +175,14 @@ fn a_last_round_that_is_not_full_is_filled_up_where_that_is_asked_for() {
 #[test]
 fn what_ranks_cannot_do_is_refused() {
     let data = Data::new(Format::Parquet, 2, 100, 25);
-    for policy in ACTING {
+    for policy in ACTING.into_iter().chain(REMEMBERING) {
         let error = recipe(&data, policy).rank(0, 2).open().unwrap_err();
         assert!(error.is_usage() && error.to_string().contains("Stream::ranks"), "{error}");
+        assert_eq!(error.to_string().contains("`memory = 0`"), REMEMBERING.contains(&policy), "{error}");
     }
+    // What remembers nothing needs to hear of no other process.
+    let forgetful = "name = \"importance\"\ncandidates = 24\nmemory = 0";
+    assert!(recipe(&data, forgetful).rank(0, 2).open().is_ok());
     let stream = || Recipe::new(data.url()).open().unwrap();
     assert!(stream().ranks(0).unwrap_err().is_usage());
     assert!(stream().ranks(13).unwrap_err().to_string().contains("feedback_lag"));

@@ -172,18 +172,7 @@ fn not_there(fault: Error) -> Error {
 /// Reports of `batch` what the log says, if it says anything.
 fn answer(batch: Batch, log: Option<&FeedbackLog>) -> Result<()> {
     let Some(report) = log.and_then(|log| log.get(batch.number)) else { return Ok(()) };
-    let positions: Vec<_> = report.rows.iter().map(|row| row.0).collect();
-    if positions[..] != batch.positions[..] {
-        return Err(Error::Feedback {
-            batch: batch.number,
-            what: "the log speaks of other rows than the stream drew: it belongs to another run, recipe or data".into(),
-        });
-    }
-    let signals: Vec<_> = report.rows.iter().map(|row| row.1).collect();
-    match batch.receipt.needs() {
-        Some(_) => batch.receipt.report_picked(&signals, &report.picks),
-        None => batch.receipt.report(&signals),
-    }
+    batch.receipt.report_recorded(report)
 }
 
 fn write_ids(ids: &mut Lines, batch: &Batch, plan: &Plan, with_content: bool) -> Result<()> {

@@ -1,10 +1,10 @@
 //! Importance sampling by a bound of the gradient's norm, where it pays.
 
 use crate::{
-    Pick, Randomness, Result, strict,
+    Pick, Randomness, Report, Result, strict,
     value::{
         policy::within,
-        selector::{Candidate, Needs, Selector, at_random},
+        selector::{Candidate, Needs, Selector, SuperBatch, at_random},
     },
 };
 use serde::Deserialize;
@@ -16,36 +16,41 @@ use serde::Deserialize;
 /// g is in proportion to the norm of the loss's gradient at the logits, ‖softmax(z) − onehot(y)‖₂ (equation 20 of the
 /// paper, without the constant), mixed with a `floor` λ of the uniform distribution, which bounds weights by 1/λ. It is
 /// used only while it pays: the variance falls by the factor τ² = B·Σg², which is B over the effective sample size
-/// 1/Σg², and where τ is not above `threshold` the rows are drawn uniformly without replacement with weight 1, which is
-/// unbiased too. The default threshold is (B + 3·size)/(3·size), the cost of a step with scoring over one without, where
-/// a backward pass costs two forward passes. (The paper smooths τ over steps; here each super-batch decides for itself,
-/// so that nothing has to be remembered.)
+/// 1/Σg². τ is smoothed over super-batches (algorithm 1): τ̄ ← `memory`·τ̄ + (1 − `memory`)·τ, whether it pays or not. Of
+/// the τ before its own a super-batch sees those that the feedback lag lets it see; it begins with its own alone, where the
+/// authors' code begins with 0, which only puts off that it can pay. Where τ̄ is not above `threshold` the rows are drawn
+/// uniformly without replacement with weight 1, which is unbiased too. The default threshold is (B + 3·size)/(3·size), the
+/// cost of a step with scoring over one without, where a backward pass costs two forward passes. (The candidates are
+/// scored in either case.)
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Importance {
     floor: f64,
     threshold: Option<f64>,
+    memory: f64,
 }
 
 impl Default for Importance {
     fn default() -> Self {
-        Self { floor: 0.1, threshold: None }
+        Self { floor: 0.1, threshold: None, memory: 0.9 }
     }
 }
 
 impl Importance {
     pub(in crate::value) const NAME: &'static str = "importance";
 
-    /// Options: `floor` (0.001 to 1), `threshold` of τ (from 0; 0 is always on).
+    /// Options: `floor` (0.001 to 1), `threshold` of τ̄ (from 0; 0 is always on), `memory` (0 to 0.999; 0 has each
+    /// super-batch decide for itself).
     pub(in crate::value) fn from_options(place: &str, options: &toml::Table) -> Result<Self> {
         let selector: Self = strict::from_table(place, options)?;
         within(place, "floor", selector.floor, 0.001..=1.0)?;
         within(place, "threshold", selector.threshold.unwrap_or(0.0), 0.0..=1e6)?;
+        within(place, "memory", selector.memory, 0.0..=0.999)?;
         Ok(selector)
     }
 
     pub(in crate::value) fn fingerprint(&self) -> String {
-        format!("{}/1(floor={:?},threshold={:?})", Self::NAME, self.floor, self.threshold)
+        format!("{}/2(floor={:?},memory={:?},threshold={:?})", Self::NAME, self.floor, self.memory, self.threshold)
     }
 
     /// The probability of each candidate; `None` where no candidate has a gradient.
@@ -56,6 +61,11 @@ impl Importance {
         let uniform = 1.0 / candidates.len() as f64;
         let mixed = |candidate| (1.0 - self.floor) * norm(candidate) / sum + self.floor * uniform;
         (sum > 0.0).then(|| candidates.iter().map(mixed).collect())
+    }
+
+    /// τ̄ once a super-batch of this τ has come after those that are remembered.
+    fn smoothed(&self, memory: &[f64], tau: f64) -> f64 {
+        memory.first().map_or(tau, |before| self.memory * before + (1.0 - self.memory) * tau)
     }
 }
 
@@ -68,10 +78,26 @@ impl Selector for Importance {
         true
     }
 
-    fn select(&self, candidates: &[Candidate], size: usize, randomness: &mut Randomness) -> Vec<Pick> {
+    fn remembers(&self) -> usize {
+        usize::from(self.memory > 0.0)
+    }
+
+    fn statistic(&self, candidates: &[Candidate]) -> Option<f64> {
+        // Without a gradient anywhere the rows are drawn uniformly.
+        Some(self.probabilities(candidates).map_or(1.0, |g| tau(&g)))
+    }
+
+    fn fold(&self, memory: &mut Vec<f64>, report: &Report) {
+        if let Some(tau) = report.statistic {
+            *memory = vec![self.smoothed(memory, tau)];
+        }
+    }
+
+    fn select(&self, batch: &SuperBatch<'_>, size: usize, randomness: &mut Randomness) -> Vec<Pick> {
+        let candidates = batch.candidates;
         let count = candidates.len() as f64;
         let threshold = self.threshold.unwrap_or((count + 3.0 * size as f64) / (3.0 * size as f64));
-        let pays = |g: &Vec<f64>| libm::sqrt(count * g.iter().map(|g| g * g).sum::<f64>()) > threshold;
+        let pays = |g: &Vec<f64>| self.smoothed(batch.memory, tau(g)) > threshold;
         let Some(g) = self.probabilities(candidates).filter(pays) else {
             return at_random(candidates.len(), size, randomness);
         };
@@ -92,13 +118,18 @@ impl Selector for Importance {
     }
 }
 
+/// τ of probabilities g: by which factor the standard deviation of a weighted mean falls.
+fn tau(g: &[f64]) -> f64 {
+    libm::sqrt(g.len() as f64 * g.iter().map(|g| g * g).sum::<f64>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::value::selector::tests::{candidate, randomness};
     use proptest::prelude::*;
 
-    const ALWAYS: Importance = Importance { floor: 0.1, threshold: Some(0.0) };
+    const ALWAYS: Importance = Importance { floor: 0.1, threshold: Some(0.0), memory: 0.9 };
 
     proptest! {
         #[test]
@@ -107,7 +138,7 @@ mod tests {
         ) {
             let candidates: Vec<_> =
                 probabilities.iter().zip(0..).map(|(p, row)| candidate(row, 1.0, *p, None)).collect();
-            let picks = ALWAYS.select(&candidates, candidates.len() / 2, &mut randomness(seed));
+            let picks = ALWAYS.select(&SuperBatch::new(&candidates), candidates.len() / 2, &mut randomness(seed));
             prop_assert_eq!(picks.len(), candidates.len() / 2);
             prop_assert!(picks.iter().all(|pick| pick.weight > 0.0 && pick.weight <= 1.0 / 0.1 + 1e-3));
         }
@@ -125,7 +156,7 @@ mod tests {
             const DRAWS: usize = 20_000;
             let means: Vec<f64> = (0..DRAWS)
                 .map(|_| {
-                    let picks = selector.select(&candidates, 6, &mut randomness);
+                    let picks = selector.select(&SuperBatch::new(&candidates), 6, &mut randomness);
                     picks.iter().map(|pick| f64::from(pick.weight) * loss(pick.index)).sum::<f64>() / 6.0
                 })
                 .collect();
@@ -142,11 +173,50 @@ mod tests {
     #[test]
     fn where_norms_are_alike_rows_are_drawn_uniformly_once_each() {
         let candidates: Vec<_> = (0..30).map(|row| candidate(row, 1.0, 0.5, None)).collect();
-        let picks = Importance::default().select(&candidates, 10, &mut randomness(1));
+        let picks = Importance::default().select(&SuperBatch::new(&candidates), 10, &mut randomness(1));
         assert_eq!(picks.len(), 10);
         assert!(picks.windows(2).all(|pair| pair[0].index < pair[1].index));
         assert!(picks.iter().all(|pick| pick.weight == 1.0));
         let none: Vec<_> = candidates.iter().map(|row| Candidate { el2n: Some(f32::NAN), ..*row }).collect();
-        assert_eq!(ALWAYS.select(&none, 10, &mut randomness(1)), picks);
+        assert_eq!(ALWAYS.select(&SuperBatch::new(&none), 10, &mut randomness(1)), picks);
+    }
+
+    /// Thirty candidates of which `steep` have gradients, each a little smaller one, and the others hardly any.
+    fn few_steep(steep: u32) -> Vec<Candidate> {
+        let probability = |row: u32| if row < steep { 0.01 + row as f32 / 1_000.0 } else { 0.999 };
+        (0..30).map(|row| candidate(row, 1.0, probability(row), None)).collect()
+    }
+
+    fn is_uniform(selector: Importance, memory: &[f64], candidates: &[Candidate]) -> bool {
+        let picks = selector.select(&SuperBatch { memory, ..SuperBatch::new(candidates) }, 10, &mut randomness(1));
+        picks.iter().all(|pick| pick.weight == 1.0)
+    }
+
+    #[test]
+    fn what_super_batches_before_said_decides_beside_its_own() {
+        let (steep, flat) = (few_steep(2), few_steep(30));
+        let own = |candidates: &[Candidate]| Importance::default().statistic(candidates).unwrap();
+        // With 30 candidates for 10 the threshold is 2.
+        assert!(own(&steep) > 3.0 && own(&flat) < 1.01);
+        assert!(!is_uniform(Importance::default(), &[], &steep) && is_uniform(Importance::default(), &[], &flat));
+        // 0.9·1 + 0.1·τ and 0.9·3 + 0.1·1: one super-batch does not turn what nine tenths of the past say.
+        assert!(is_uniform(Importance::default(), &[1.0], &steep));
+        assert!(!is_uniform(Importance::default(), &[3.0], &flat));
+        let alone = Importance { memory: 0.0, ..Importance::default() };
+        assert!(!is_uniform(alone, &[1.0], &steep) && alone.remembers() == 0);
+    }
+
+    #[test]
+    fn tau_is_an_exponential_mean_over_reports_whether_it_pays_or_not() {
+        let selector = Importance::default();
+        let mut memory = Vec::new();
+        for (tau, expected) in [(Some(2.0), 2.0), (Some(1.0), 1.9), (None, 1.9), (Some(3.0), 2.01)] {
+            selector.fold(&mut memory, &Report { statistic: tau, ..Report::none(0) });
+            let [found] = memory[..] else { panic!("one number is remembered, not {memory:?}") };
+            assert!((found - expected).abs() < 1e-12, "{found} in place of {expected}");
+        }
+        // Where nothing has a gradient, rows are drawn uniformly: B over its effective sample size is 1.
+        let none: Vec<_> = few_steep(1).into_iter().map(|row| Candidate { el2n: None, ..row }).collect();
+        assert_eq!(selector.statistic(&none), Some(1.0));
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     Pick, Randomness, Result, strict,
     value::{
         policy::within,
-        selector::{Candidate, Needs, Selector, drawn},
+        selector::{Candidate, Needs, Selector, SuperBatch, drawn},
     },
 };
 use serde::Deserialize;
@@ -53,7 +53,8 @@ impl Selector for Jest {
         false
     }
 
-    fn select(&self, candidates: &[Candidate], size: usize, randomness: &mut Randomness) -> Vec<Pick> {
+    fn select(&self, batch: &SuperBatch<'_>, size: usize, randomness: &mut Randomness) -> Vec<Pick> {
+        let candidates = batch.candidates;
         let score = |candidate: &Candidate| {
             let reference = f64::from(candidate.reference?.loss);
             let score = if self.easy { -reference } else { f64::from(candidate.signal.loss) - reference };
@@ -82,7 +83,7 @@ mod tests {
         let mut counts = vec![0; 100];
         let mut randomness = randomness(1);
         for _ in 0..2_000 {
-            let picks = selector.select(&candidates, 10, &mut randomness);
+            let picks = selector.select(&SuperBatch::new(&candidates), 10, &mut randomness);
             assert!(picks.len() == 10 && picks.iter().all(|pick| pick.weight == 1.0));
             picks.iter().for_each(|pick| counts[pick.index as usize] += 1);
         }
@@ -103,15 +104,15 @@ mod tests {
     #[test]
     fn easy_rows_are_those_of_low_reference_loss() {
         let candidates: Vec<_> = (0..40).map(|row| candidate(row, 1.0, 0.5, Some((row as f32, 0.5)))).collect();
-        let picks = Jest { gain: 100.0, easy: true }.select(&candidates, 5, &mut randomness(2));
+        let picks = Jest { gain: 100.0, easy: true }.select(&SuperBatch::new(&candidates), 5, &mut randomness(2));
         assert_eq!(picks.iter().map(|pick| pick.index).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     }
 
     #[test]
     fn rows_without_a_score_are_drawn_only_to_fill_up() {
         let candidates: Vec<_> = (0..6).map(|row| candidate(row, 1.0, 0.5, (row > 2).then_some((0.5, 0.5)))).collect();
-        let picks = Jest::default().select(&candidates, 3, &mut randomness(3));
+        let picks = Jest::default().select(&SuperBatch::new(&candidates), 3, &mut randomness(3));
         assert_eq!(picks.iter().map(|pick| pick.index).collect::<Vec<_>>(), [3, 4, 5]);
-        assert_eq!(Jest::default().select(&candidates, 6, &mut randomness(3)).len(), 6);
+        assert_eq!(Jest::default().select(&SuperBatch::new(&candidates), 6, &mut randomness(3)).len(), 6);
     }
 }

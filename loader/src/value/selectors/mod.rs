@@ -17,7 +17,7 @@ pub use selective_backprop::SelectiveBackprop;
 
 use super::{
     policy::Policy,
-    selector::{Candidate, Selector, at_random},
+    selector::{Selector, SuperBatch, at_random},
 };
 use crate::{Error, Pick, Randomness, Result};
 use std::sync::Arc;
@@ -33,10 +33,10 @@ pub struct Selection {
 
 impl Selection {
     /// Which of the candidates of a super-batch of data epoch `epoch` are trained: `size` at most.
-    pub fn pick(&self, epoch: u32, candidates: &[Candidate], size: usize, randomness: &mut Randomness) -> Vec<Pick> {
+    pub fn pick(&self, epoch: u32, batch: &SuperBatch<'_>, size: usize, randomness: &mut Randomness) -> Vec<Pick> {
         match self.selector.rests(epoch) {
-            true => at_random(candidates.len(), size, randomness),
-            false => self.selector.select(candidates, size, randomness),
+            true => at_random(batch.candidates.len(), size, randomness),
+            false => self.selector.select(batch, size, randomness),
         }
     }
 }
@@ -137,10 +137,14 @@ impl Policy for Selecting {
 #[cfg(test)]
 mod tests {
     use crate::{
-        ClassSignal, Position, Purpose, Randomness, Signal,
-        value::{Candidate, Classes, Parameters, PolicySpec, Reference, Table, WindowRows, policy},
+        ClassSignal, Pick, Position, Purpose, Randomness, Report, Signal,
+        value::{
+            Candidate, Classes, Gram, LastLayer, Parameters, Policy, PolicySpec, Reference, SuperBatch, Table, Trusted,
+            WindowRows, policy,
+        },
     };
     use serde::Deserialize;
+    use std::sync::Arc;
 
     /// What was computed apart from this code: see `testdata/selectors.py`.
     #[derive(Deserialize)]
@@ -148,7 +152,36 @@ mod tests {
         seed: u64,
         epoch: u32,
         cases: Vec<Case>,
+        remembering: Vec<Run>,
+        greats: Vec<Greats>,
         weighted: Weights,
+    }
+
+    #[derive(Deserialize)]
+    struct Run {
+        name: String,
+        options: String,
+        batches: Vec<Remembering>,
+    }
+
+    /// A super-batch, what is remembered when it comes, and what it says itself.
+    #[derive(Deserialize)]
+    struct Remembering {
+        batch: u64,
+        size: usize,
+        candidates: Numbers,
+        memory: Vec<f64>,
+        statistic: Option<f64>,
+        picks: Vec<(u32, f32)>,
+    }
+
+    /// Picks of twelve rows beside five trusted ones: errors and inputs of either.
+    #[derive(Deserialize)]
+    struct Greats {
+        options: String,
+        layers: [Vec<f32>; 4],
+        size: usize,
+        picks: Vec<u32>,
     }
 
     #[derive(Deserialize)]
@@ -207,6 +240,19 @@ mod tests {
         (0..numbers.loss.len()).map(candidate).collect()
     }
 
+    fn named(name: &str, options: &str) -> Arc<dyn Policy> {
+        let options = format!("candidates = 999\n{options}").parse().unwrap();
+        policy(&PolicySpec { name: name.into(), options }).unwrap()
+    }
+
+    fn assert_picks(found: &[Pick], expected: &[(u32, f32)], of: &str) {
+        let rows: Vec<u32> = found.iter().map(|pick| pick.index).collect();
+        assert_eq!(rows, expected.iter().map(|pick| pick.0).collect::<Vec<_>>(), "{of}");
+        for (pick, (_, weight)) in found.iter().zip(expected) {
+            assert!((pick.weight - weight).abs() < 1e-6 * weight, "{of}: {pick:?} in place of {weight}");
+        }
+    }
+
     #[test]
     fn picks_are_those_of_the_papers_formulas_computed_apart() {
         let golden = golden();
@@ -214,16 +260,12 @@ mod tests {
         for case in &golden.cases {
             let candidates = candidates(&case.candidates);
             for expected in &case.selectors {
-                let options = format!("candidates = 99\n{}", expected.options).parse().unwrap();
-                let policy = policy(&PolicySpec { name: expected.name.clone(), options }).unwrap();
+                let policy = named(&expected.name, &expected.options);
                 let mut randomness = Randomness::new(golden.seed, golden.epoch, case.batch, Purpose::Selection);
-                let found = policy.selection().unwrap().selector.select(&candidates, case.size, &mut randomness);
+                let selector = &policy.selection().unwrap().selector;
+                let found = selector.select(&SuperBatch::new(&candidates), case.size, &mut randomness);
                 let of = format!("{} {} of {}, {}", expected.name, expected.options, candidates.len(), case.size);
-                let rows: Vec<u32> = found.iter().map(|pick| pick.index).collect();
-                assert_eq!(rows, expected.picks.iter().map(|pick| pick.0).collect::<Vec<_>>(), "{of}");
-                for (pick, (_, weight)) in found.iter().zip(&expected.picks) {
-                    assert!((pick.weight - weight).abs() < 1e-6 * weight, "{of}: {pick:?} in place of {weight}");
-                }
+                assert_picks(&found, &expected.picks, &of);
                 compared += 1;
             }
         }
@@ -233,6 +275,68 @@ mod tests {
             golden.cases.iter().any(pays) && !golden.cases.iter().all(pays),
             "importance on both sides of its gate"
         );
+    }
+
+    #[test]
+    fn what_is_remembered_and_picked_by_it_is_what_was_computed_apart() {
+        let golden = golden();
+        for Run { name, options, batches } in &golden.remembering {
+            let policy = named(name, options);
+            let selector = &policy.selection().unwrap().selector;
+            let mut memory = Vec::new();
+            let mut turned = 0;
+            for expected in batches {
+                let of = format!("{name}, batch {}", expected.batch);
+                let near = |a: &f64, b: &f64| (a - b).abs() <= 1e-12 * b.abs();
+                let same = memory.len() == expected.memory.len()
+                    && memory.iter().zip(&expected.memory).all(|(a, b)| near(a, b));
+                assert!(
+                    same && memory.len() <= selector.remembers(),
+                    "{of}: {memory:?} in place of {:?}",
+                    expected.memory
+                );
+                let candidates = candidates(&expected.candidates);
+                let pick = |memory: &[f64]| {
+                    let mut randomness = Randomness::new(golden.seed, golden.epoch, expected.batch, Purpose::Selection);
+                    let batch = SuperBatch { memory, ..SuperBatch::new(&candidates) };
+                    selector.select(&batch, expected.size, &mut randomness)
+                };
+                assert_picks(&pick(&memory), &expected.picks, &of);
+                turned += usize::from(pick(&[]) != pick(&memory));
+                let statistic = selector.statistic(&candidates);
+                match (statistic, expected.statistic) {
+                    (Some(found), Some(expected)) => assert!(near(&found, &expected), "{of}: {found} for {expected}"),
+                    (found, expected) => assert_eq!(found, expected, "{of}"),
+                }
+                let rows = candidates.iter().map(|candidate| (candidate.position, candidate.signal)).collect();
+                selector.fold(&mut memory, &Report { statistic, ..Report::new(expected.batch, rows) });
+            }
+            assert!((1..batches.len()).contains(&turned), "{name}: memory turned {turned} of {}", batches.len());
+        }
+    }
+
+    #[test]
+    fn picks_of_greats_are_those_on_whole_gradients_computed_apart() {
+        for Greats { options, layers: [errors, inputs, own_errors, own_inputs], size, picks } in golden().greats {
+            let rows = LastLayer::new(&errors, &inputs, 12).unwrap();
+            let trusted = Trusted::new(&LastLayer::new(&own_errors, &own_inputs, 5).unwrap());
+            let products = trusted.gram(&rows);
+            let candidates: Vec<Candidate> = (0..)
+                .zip(trusted.alignments(&rows).unwrap())
+                .map(|(row, alignment)| Candidate {
+                    position: Position::new(0, row),
+                    signal: Signal { loss: 1.0, class: None },
+                    el2n: None,
+                    reference: None,
+                    alignment: Some(alignment as f32),
+                })
+                .collect();
+            let batch = SuperBatch { gram: Some(Gram::new(&products, 12).unwrap()), ..SuperBatch::new(&candidates) };
+            let policy = named("alignment", &options);
+            let mut randomness = Randomness::new(1, 0, 0, Purpose::Selection);
+            let found = policy.selection().unwrap().selector.select(&batch, size, &mut randomness);
+            assert_eq!(found.iter().map(|pick| pick.index).collect::<Vec<_>>(), picks, "{options}, {size}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::{
     Pick, Randomness, Result, strict,
     value::{
         policy::within,
-        selector::{Candidate, Needs, Selector, highest},
+        selector::{Candidate, Needs, Selector, SuperBatch, highest},
     },
 };
 use serde::Deserialize;
@@ -57,7 +57,8 @@ impl Selector for ProgressiveDropout {
         self.epochs.is_some_and(|epochs| epoch.saturating_add(1) >= epochs)
     }
 
-    fn select(&self, candidates: &[Candidate], size: usize, randomness: &mut Randomness) -> Vec<Pick> {
+    fn select(&self, batch: &SuperBatch<'_>, size: usize, randomness: &mut Randomness) -> Vec<Pick> {
+        let candidates = batch.candidates;
         let probability = |candidate: &Candidate| {
             let finite = candidate.signal.class.filter(|_| candidate.signal.loss.is_finite());
             finite.map_or(f64::NAN, |class| f64::from(class.probability))
@@ -92,7 +93,7 @@ mod tests {
             let size = size.min(probabilities.len());
             let candidates: Vec<_> =
                 probabilities.iter().zip(0..).map(|(p, row)| candidate(row, 1.0, *p, None)).collect();
-            let picks = ProgressiveDropout::default().select(&candidates, size, &mut randomness(seed));
+            let picks = ProgressiveDropout::default().select(&SuperBatch::new(&candidates), size, &mut randomness(seed));
             let hard = probabilities.iter().filter(|p| **p < 0.3).count();
             prop_assert_eq!(picks.len(), size.min(hard.max(1)));
             if hard > 0 {
@@ -105,7 +106,7 @@ mod tests {
     fn where_the_model_is_sure_of_all_the_least_sure_is_trained_on() {
         let candidates: Vec<_> =
             [0.9, 0.8, 0.99].into_iter().zip(0..).map(|(p, row)| candidate(row, 1.0, p, None)).collect();
-        let picks = ProgressiveDropout::default().select(&candidates, 2, &mut randomness(0));
+        let picks = ProgressiveDropout::default().select(&SuperBatch::new(&candidates), 2, &mut randomness(0));
         assert_eq!(picks, [Pick::plain(1)]);
     }
 

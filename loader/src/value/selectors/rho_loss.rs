@@ -2,7 +2,7 @@
 
 use crate::{
     Pick, Randomness, Result, strict,
-    value::selector::{Candidate, Needs, Selector, highest},
+    value::selector::{Candidate, Needs, Selector, SuperBatch, highest},
 };
 use serde::Deserialize;
 
@@ -68,7 +68,8 @@ impl Selector for RhoLoss {
         false
     }
 
-    fn select(&self, candidates: &[Candidate], size: usize, _: &mut Randomness) -> Vec<Pick> {
+    fn select(&self, batch: &SuperBatch<'_>, size: usize, _: &mut Randomness) -> Vec<Pick> {
+        let candidates = batch.candidates;
         let finite = |score: f64| if score.is_finite() { score } else { f64::NAN };
         let scores: Vec<f64> = candidates.iter().map(|candidate| finite(self.score(candidate))).collect();
         highest(&scores, size)
@@ -84,7 +85,7 @@ mod tests {
     };
 
     fn picks(selector: RhoLoss, candidates: &[Candidate], size: usize) -> Vec<u32> {
-        selector.select(candidates, size, &mut randomness(0)).iter().map(|pick| pick.index).collect()
+        selector.select(&SuperBatch::new(candidates), size, &mut randomness(0)).iter().map(|pick| pick.index).collect()
     }
 
     #[test]
