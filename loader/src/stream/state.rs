@@ -19,7 +19,7 @@ use crate::{
 use std::{collections::BTreeSet, fmt, io::Write, path::Path, sync::Arc};
 
 /// First bytes of a state's file; the digit is the format's version.
-const MAGIC: &[u8; 16] = b"arable state  7\n";
+const MAGIC: &[u8; 16] = b"arable state  8\n";
 
 /// The most batches between the newest report in the values and the next batch: a window's, and the feedback lag.
 const MOST_PENDING: u64 = 1 << 32;
