@@ -210,7 +210,7 @@ mod tests {
         #[test]
         fn bytes_bring_back_the_rivals_and_are_canonical_and_damage_never_panics(
             votes in prop::collection::vec((0_usize..5, prop_oneof![0_u32..9, Rival::MOST_CLASS..], 0_u32..70_000), 0..30),
-            at in any::<prop::sample::Index>(), byte: u8,
+            at in any::<prop::sample::Index>(), cut in any::<prop::sample::Index>(), byte: u8,
         ) {
             let mut rivals = Rivals::new(&ROWS);
             for (row, rival, label) in votes {
@@ -220,9 +220,7 @@ mod tests {
             let bytes = rivals.to_bytes();
             let (again, rest) = Rivals::read(&ROWS, &bytes).unwrap();
             prop_assert!(again == rivals && rest.is_empty());
-            for length in 0..bytes.len() {
-                prop_assert!(Rivals::read(&ROWS, &bytes[..length]).is_err());
-            }
+            prop_assert!(Rivals::read(&ROWS, &bytes[..cut.index(bytes.len())]).is_err());
             let mut changed = bytes.clone();
             changed[at.index(bytes.len())] = byte;
             if let Ok((rivals, rest)) = Rivals::read(&ROWS, &changed) {
