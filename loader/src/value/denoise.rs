@@ -54,7 +54,8 @@ pub struct Denoise {
 /// what they decide, and a fit takes a second at any size of data.
 const MOST_FITTED: usize = 1 << 19;
 
-/// Ashman's own threshold, DivideMix's warm-up for CIFAR-10, half the presentations for a row that is surely wrong.
+/// Ashman's own threshold, DivideMix's warm-up for CIFAR-10, and 100 batches, before which the gates open on some of the 25
+/// clean sets that they were chosen on, and after which on none; half the presentations for a row that is surely wrong.
 /// Below a floor of one half fewer wrongly judged rows find their way back. One half for the last presentation is a memory
 /// of about three: of .2, .35, .5, .7 and 1 it did best on noise between pairs, and as well as any on symmetric noise, on
 /// half of MNIST's training digits and judged by the other half.

@@ -88,7 +88,7 @@ impl Selector for Importance {
     }
 
     fn fold(&self, memory: &mut Vec<f64>, report: &Report) {
-        if let Some(tau) = report.statistic {
+        if let Some(tau) = report.statistic.filter(|_| self.remembers() > 0) {
             *memory = vec![self.smoothed(memory, tau)];
         }
     }
