@@ -173,7 +173,7 @@ impl Feedback {
     /// Takes note of a batch that was dropped and not settled. A training step may well do without `settle` and never be
     /// told that nothing is weighed, so a word is said where none of the first batches was settled.
     pub(crate) fn forgotten(&self) {
-        let more = |count| (count < FORGOTTEN).then_some(count + 1);
+        let more = |count| (count < FORGOTTEN).then(|| count + 1);
         if self.forgotten.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) == Ok(FORGOTTEN - 1) {
             tracing::warn!(
                 batches = FORGOTTEN,
