@@ -281,14 +281,19 @@ pub(crate) fn no_signal(batch: u64, error: &dyn std::fmt::Display) {
 
 /// All tensors in one transaction, so that the device is waited for once.
 pub(crate) fn read(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
-    Ok(read_beside(tensors, Vec::new())?.0)
+    Ok(read_beside(tensors, Vec::new())?.signals)
+}
+
+/// What was read in one transaction.
+pub(crate) struct Read {
+    /// Of each batch, its rows.
+    pub(crate) signals: Vec<Vec<Signal>>,
+    /// The numbers of each tensor beside them.
+    pub(crate) beside: Vec<Vec<f32>>,
 }
 
 /// As [`read`], with the numbers of other tensors.
-pub(crate) fn read_beside(
-    tensors: &[Tensors],
-    beside: Vec<Tensor<1>>,
-) -> Result<(Vec<Vec<Signal>>, Vec<Vec<f32>>), BoxError> {
+pub(crate) fn read_beside(tensors: &[Tensors], beside: Vec<Tensor<1>>) -> Result<Read, BoxError> {
     let mut transaction = Transaction::default();
     for (losses, classes) in tensors {
         transaction = transaction.register(losses.clone());
@@ -325,8 +330,8 @@ pub(crate) fn read_beside(
         Ok(losses.into_iter().zip(rows).map(|(loss, row)| Signal { loss, class: Some(row) }).collect())
     };
     let signals = tensors.iter().map(signals).collect::<Result<Vec<_>, BoxError>>()?;
-    let others = (0..others).map(|_| floats(next()?)).collect::<Result<Vec<_>, BoxError>>()?;
-    Ok((signals, others))
+    let beside = (0..others).map(|_| floats(next()?)).collect::<Result<_, BoxError>>()?;
+    Ok(Read { signals, beside })
 }
 
 fn integers(data: TensorData) -> Result<Vec<i64>, BoxError> {

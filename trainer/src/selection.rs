@@ -168,10 +168,10 @@ impl Slots {
         // All that the pick needs is read at once.
         let asked = [&norms, &alignments, &gram].map(Option::is_some);
         let beside = [norms, alignments, gram].into_iter().flatten().collect();
-        let (mut signals, others) = feedback::read_beside(std::slice::from_ref(&tensors), beside)?;
-        let mut others = others.into_iter();
+        let mut read = feedback::read_beside(std::slice::from_ref(&tensors), beside)?;
+        let mut others = read.beside.into_iter();
         let [norms, alignments, gram] = asked.map(|asked| if asked { others.next() } else { None });
-        let signals = signals.pop().unwrap_or_default();
+        let signals = read.signals.pop().unwrap_or_default();
         let alignments = aligned.or(alignments);
         let of = |numbers: &Option<Vec<f32>>, row: usize| numbers.as_ref().and_then(|all| all.get(row).copied());
         let scored: Vec<Scored> = (signals.iter().enumerate())

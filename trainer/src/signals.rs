@@ -18,6 +18,7 @@ pub struct Signals {
 
 /// How each sample's gradient stands to that of a trusted set, `[batch]`.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a batch, never a list of them")]
 enum Alignments {
     /// As given.
     Host(Vec<f32>),
