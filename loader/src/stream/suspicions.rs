@@ -85,7 +85,7 @@ impl Suspicions {
 
 impl Stream {
     /// How suspicious each row's label is, and which label to suggest in its place:
-    /// [`suspicions`](crate::value::suspicions) of the trajectories, with every report that has come in so far, and of the
+    /// [`suspicions`] of the trajectories, with every report that has come in so far, and of the
     /// classes that the label column gives, which takes one more pass over the blocks that were seen. Rows in position
     /// order; rows never presented, or that cannot be read, have none.
     ///

@@ -136,6 +136,10 @@ fn the_command_line_writes_values_that_any_parquet_reader_reads() {
     let text = ran.json().to_string();
     assert!(["mean_loss", "content_id", "rival"].iter().all(|column| text.contains(column)), "{text}");
     assert!(known > 200 && text.contains(&known.to_string()), "{known}: {text}");
+    // A walk that hears of no training suspects nothing, and says so.
+    let ran = arable(ARABLE, ["stream", &path, "--quiet", "--suspicions", &file("unheard.jsonl")]);
+    assert!(ran.status == 0 && format!("{ran:?}").contains("--feedback"), "{ran:?}");
+    assert_eq!(std::fs::read_to_string(file("unheard.jsonl")).unwrap(), "");
     // Without labels there is nothing to suspect, which is said before the walk.
     let unlabelled = data.folder.path().join("unlabelled.toml");
     std::fs::write(&unlabelled, format!("[dataset]\nurl = '{}'", data.url())).unwrap();

@@ -152,8 +152,13 @@ impl Walk {
         if let Some(path) = &self.values {
             stream.write_values(path, true)?;
         }
-        if let Some(lines) = suspicions {
-            write_suspicions(lines, &stream)?;
+        if let Some(lines) = suspicions
+            && write_suspicions(lines, &stream)? == 0
+        {
+            self.output.say(
+                "no row was reported on, so --suspicions has none: give the feedback of a training as --feedback, its values \
+                 as `values` under [policy], or its state as --resume",
+            );
         }
         let seconds = start.elapsed().as_secs_f64();
         let (text, json) = summary(&stream, seconds, walked, stream.trained() - already, first_batch);
@@ -196,9 +201,11 @@ fn has_label(recipe: &Recipe) -> bool {
     recipe.dataset.iter().chain(of_domains).any(|dataset| dataset.label.is_some())
 }
 
-fn write_suspicions(mut lines: Lines, stream: &Stream) -> Result<()> {
+/// How many lines there are.
+fn write_suspicions(mut lines: Lines, stream: &Stream) -> Result<usize> {
     let plan = stream.plan();
-    for row in stream.suspicions()?.worst_first() {
+    let suspicions = stream.suspicions()?;
+    for row in suspicions.worst_first() {
         let Position { block, row: number } = row.position;
         let shard = plan.blocks.get(block as usize).and_then(|block| plan.shards.get(block.shard as usize));
         let line = serde_json::json!({
@@ -212,7 +219,8 @@ fn write_suspicions(mut lines: Lines, stream: &Stream) -> Result<()> {
         });
         lines.line(format_args!("{line}"))?;
     }
-    lines.finish()
+    lines.finish()?;
+    Ok(suspicions.len())
 }
 
 /// A file of lines.
