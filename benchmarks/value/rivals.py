@@ -33,8 +33,8 @@ KEPT = {
 }
 
 
-FORMS = [(shares, 10) for shares in ((0, 0), (0.75, 0.25), (1, 0.5), (1, 0.75), (1.5, 0.5))]
-FORMS += [((1, 0.5), rows) for rows in (0, 5, 20, 40)]
+FORMS = [(shares, 10) for shares in ((0, 0), (0.75, 0), (1, 0), (1.5, 0), (0.75, 0.25), (1, 0.5), (1, 0.75), (1.5, 0.5))]
+FORMS += [((1, other), rows) for other in (0, 0.5) for rows in (0, 5, 20, 40)]
 
 
 def suspicion(found, y, rival, classes, shares, rows):
