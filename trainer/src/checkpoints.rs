@@ -65,21 +65,45 @@ const RECORD: &str = "bpk";
 pub struct Checkpoints {
     folder: PathBuf,
     newest: Option<(usize, State)>,
+    damaged: Vec<usize>,
 }
 
 impl Checkpoints {
     /// Those of the training in `directory`, as given to `SupervisedTraining::new`; they lie in `checkpoint` below it,
     /// where burn's own are.
     ///
+    /// A state that is damaged is passed over with a warning, for the checkpoint before it: see
+    /// [`damaged`](Self::damaged).
+    ///
     /// # Errors
     ///
-    /// [`Error::Stream`] where the folder, or the newest complete checkpoint's state, cannot be read.
+    /// [`Error::Stream`] where the folder or a state in it cannot be read, or every complete checkpoint's state is damaged
+    /// or of another version; the error is then the newest one's.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
         let folder = directory.as_ref().join("checkpoint");
-        let newest = complete_epochs(&folder)?.into_iter().max();
-        let load = |epoch| Ok::<_, Error>((epoch, State::load(&state_path(&folder, epoch)).map_err(Error::Stream)?));
-        let newest = newest.map(load).transpose()?;
-        Ok(Self { folder, newest })
+        let mut epochs = complete_epochs(&folder)?;
+        epochs.sort_unstable();
+        let (mut damaged, mut first) = (Vec::new(), None);
+        for epoch in epochs.into_iter().rev() {
+            let path = state_path(&folder, epoch);
+            match State::load(&path) {
+                Ok(state) => {
+                    if let Some(error) = &first {
+                        tracing::warn!(
+                            %error, ?damaged, goes_on_after = epoch,
+                            "the states of the newest checkpoints are passed over for one before them"
+                        );
+                    }
+                    return Ok(Self { folder, newest: Some((epoch, state)), damaged });
+                }
+                Err(error @ loader::Error::State(_)) => {
+                    damaged.push(epoch);
+                    first.get_or_insert(error);
+                }
+                Err(error) => return Err(Error::Stream(error)),
+            }
+        }
+        first.map_or(Ok(Self { folder, newest: None, damaged }), |error| Err(Error::Stream(error)))
     }
 
     /// [`open`](Self::open) and [`builder`](Self::builder) in one: the checkpoints in `directory`, and the stream where they
@@ -99,6 +123,13 @@ impl Checkpoints {
     #[must_use]
     pub fn epoch(&self) -> Option<usize> {
         self.newest.as_ref().map(|(epoch, _)| *epoch)
+    }
+
+    /// The epochs after [`epoch`](Self::epoch) whose state is damaged, newest first: what was trained in them is trained
+    /// again. Empty as a rule, since a state is written whole or not at all.
+    #[must_use]
+    pub fn damaged(&self) -> &[usize] {
+        &self.damaged
     }
 
     /// `builder`, so that the stream goes on where the training does.

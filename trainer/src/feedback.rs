@@ -323,8 +323,12 @@ pub(crate) fn read_beside(tensors: &[Tensors], beside: Vec<Tensor<1>>) -> Result
             }
             Some(Classes::Logits(logits, _)) => {
                 let (logits, width) = (floats(next()?)?, logits.dims()[1].max(1));
-                let rows = logits.chunks_exact(width).zip(integers(next()?)?).map(|(row, label)| of_row(row, label));
-                rows.collect::<Option<Vec<_>>>().ok_or_else(|| BoxError::from("a label is no class of the logits"))?
+                let rows = logits.chunks_exact(width).zip(integers(next()?)?).zip(0..);
+                let signal = |((row, label), slot): ((&[f32], i64), u32)| {
+                    let fault = || format!("label {label} in slot {slot} is none of the {width} classes of its logits");
+                    of_row(row, label).ok_or_else(|| BoxError::from(fault()))
+                };
+                rows.map(signal).collect::<Result<Vec<_>, _>>()?
             }
         };
         Ok(losses.into_iter().zip(rows).map(|(loss, row)| Signal { loss, class: Some(row) }).collect())

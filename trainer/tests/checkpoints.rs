@@ -354,11 +354,37 @@ fn states_are_kept_with_the_records_and_incomplete_checkpoints_are_passed_over()
     assert_eq!(Checkpoints::open(folder.path()).unwrap().epoch(), Some(newest - 1));
 
     fs::rename(folder.path().join("gone"), &optimizer).unwrap();
-    let state = checkpoint.join(format!("loader-{newest}.state"));
-    let mut bytes = fs::read(&state).unwrap();
+    assert!(Checkpoints::open(folder.path()).unwrap().damaged().is_empty());
+}
+
+/// Flips a bit of a state.
+fn damage(state: &Path) {
+    let mut bytes = fs::read(state).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    fs::write(&state, bytes).unwrap();
+    fs::write(state, bytes).unwrap();
+}
+
+#[test]
+fn a_training_whose_newest_state_is_damaged_goes_on_from_the_one_before() {
+    let whole = tempfile::tempdir().unwrap();
+    let wanted = train(whole.path());
+    let folder = tempfile::tempdir().unwrap();
+    train_and_die(folder.path(), 21);
+    let checkpoint = folder.path().join("checkpoint");
+    let newest = Checkpoints::open(folder.path()).unwrap().epoch().unwrap();
+    damage(&checkpoint.join(format!("loader-{newest}.state")));
+    let before = Checkpoints::open(folder.path()).unwrap();
+    assert_eq!((before.epoch(), before.damaged()), (Some(newest - 1), &[newest][..]));
+    assert_eq!(train(folder.path()), wanted);
+
+    // Where there is none to go back to, nothing is begun anew in silence.
+    for entry in fs::read_dir(&checkpoint).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "state") {
+            damage(&path);
+        }
+    }
     let error = Checkpoints::open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("cannot resume"), "{error}");
 }

@@ -3,8 +3,8 @@
 //!
 //! What is counted: the blocks of the open window, decoded; the blocks on their way, decoded, and what reading them
 //! takes besides; batches that are made and not yet taken; values, indexes and what it takes to wind these back; inner
-//! products of candidates' gradients; the plan. Not counted is what a process takes before it reads anything and what its allocator cannot give back, which
-//! `docs/formats.md` states as measured.
+//! products of candidates' gradients; the plan. Not counted is what a process takes before it reads anything and what its
+//! allocator cannot give back, which `docs/formats.md` states as measured.
 
 use super::picking::Known;
 use crate::{
@@ -89,8 +89,8 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// What `recipe` needs over `source`, cleaned by `cleaner`, with what is [kept beside](kept_beside) each row's values, and what
-    /// [inner products](inner_products) take.
+    /// What `recipe` needs over `source`, cleaned by `cleaner`, with what is [kept beside](kept_beside) each row's values,
+    /// and what [inner products](inner_products) take.
     pub(super) fn new(recipe: &Recipe, source: &dyn Source, cleaner: &Cleaner, (beside, products): (u64, u64)) -> Self {
         let plan = source.plan();
         let most = |of: &dyn Fn(&crate::Block) -> u64| plan.blocks.iter().map(of).max().unwrap_or(0);

@@ -121,6 +121,12 @@ impl Mixture {
         }
     }
 
+    /// The same components, of which the one with the higher mean has this share, in (0, 1).
+    #[must_use]
+    pub fn with_high(self, share: f64) -> Self {
+        Self { shares: [1.0 - share, share], ..self }
+    }
+
     /// Ashman's D = |μ₁ − μ₂| / √((σ₁² + σ₂²)/2); above 2 the components are clearly apart (Ashman et al. 1994).
     #[must_use]
     pub fn ashman_d(&self) -> f64 {

@@ -11,6 +11,7 @@ use super::{
     parameters::Parameters,
     recent::Recent,
     references::References,
+    rivals::Rival,
     selectors::{Selecting, Selection},
     table::Table,
     trajectory::Trajectory,
@@ -179,6 +180,12 @@ impl<'a> WindowRows<'a> {
     pub fn recent(&self) -> impl Iterator<Item = f32> {
         let table = self.table;
         self.positions.iter().map(move |position| table.recent(*position))
+    }
+
+    /// The class that each row's label is taken for ([`Table::rival`]), in the window's order.
+    pub fn rivals(&self) -> impl Iterator<Item = Rival> {
+        let table = self.table;
+        self.positions.iter().map(move |position| table.rival(*position))
     }
 
     /// How many rows there are.
