@@ -144,24 +144,25 @@ def said(rows):
 
 def remembering():
     """Runs of super-batches of which each sees what was reported of all before it: the ring of the last 60 losses, and
-    τ̄ ← 0.9·τ̄ + 0.1·τ, of which the first is τ itself."""
+    τ̄ ← τ̄/2 + τ/2, of which the first is τ itself. Where τ̄ is not above the threshold only the rows picked are known."""
     random = np.random.default_rng(7)
     ring, smooth, runs = [], None, {"selective_backprop": [], "importance": []}
     for batch in range(11):
         count, size = (24, 6) if batch != 5 else (70, 10)
         # For importance gradients differ much in some super-batches and little in others.
-        rows = candidates(random, count, 0.06 if batch % 3 else 0.9)
+        rows = candidates(random, count, 0.06 if batch % 5 < 2 else 0.9)
         run = {"batch": batch, "size": size, "candidates": said(rows)}
         picks = selective_backprop(rows, size, Randomness(batch), ring, 1.0, 60)
         runs["selective_backprop"].append({**run, "memory": list(ring), "statistic": None, "picks": picks})
         ring = (ring + [float(loss) for loss in rows["loss"] if np.isfinite(loss)])[-60:]
         tau = tau_of(probabilities(rows))
-        after = tau if smooth is None else 0.9 * smooth + 0.1 * tau
-        picks = importance(rows, size, Randomness(batch), after, 1.5)
+        picks = importance(rows, size, Randomness(batch), tau if smooth is None else smooth, 1.4)
+        if smooth is not None and smooth <= 1.4:
+            tau = tau_of(probabilities({name: values[[row for row, _ in picks]] for name, values in rows.items()}))
         memory = [] if smooth is None else [smooth]
         runs["importance"].append({**run, "memory": memory, "statistic": tau, "picks": picks})
-        smooth = after
-    options = {"selective_backprop": "beta = 1.0\nmemory = 60", "importance": "threshold = 1.5"}
+        smooth = tau if smooth is None else 0.5 * smooth + 0.5 * tau
+    options = {"selective_backprop": "beta = 1.0\nmemory = 60", "importance": "threshold = 1.4\nmemory = 0.5"}
     return [{"name": name, "options": options[name], "batches": batches} for name, batches in runs.items()]
 
 

@@ -86,6 +86,10 @@ pub fn train(stream: &mut Stream, batches: usize) -> Vec<Line> {
 /// Where the stream does not take the report.
 pub fn report(batch: Batch) {
     if batch.number % 23 != 22 {
+        if let Some(picks) = batch.receipt.unscored() {
+            let trained: Vec<Position> = picks.iter().map(|pick| batch.positions[pick.index as usize]).collect();
+            return batch.receipt.report_trained(&scores(batch.number, &trained), &picks).unwrap();
+        }
         let signals: Vec<Signal> = batch.positions.iter().map(|&position| signal(batch.number, position)).collect();
         match batch.receipt.needs() {
             Some(_) => {

@@ -17,9 +17,9 @@ use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use crate::{
     Error, Signals,
-    feedback::{Feedback, Settled},
+    feedback::{Feedback, Said, Settled},
     loss::Losses,
-    selection::Picked,
+    selection::{Picked, report_scored},
 };
 
 /// What the weighted sum of losses is divided by.
@@ -218,16 +218,21 @@ impl<B> Curated<B> {
             return losses.per_sample().mul_scalar(0.0).sum();
         }
         if let Some(receipt) = receipt {
-            if let Some(picked) = &slots.picked {
-                picked.report(receipt);
-                return slots.reduce(losses, norm);
-            }
-            if receipt.needs().is_some() {
-                slots.feedback.fault(Error::Unselected { batch: slots.number });
-                return losses.per_sample().mul_scalar(0.0).sum();
-            }
-            let losses = losses.per_sample().without_autodiff();
-            slots.feedback.send(Settled { receipt, losses, classes: signals.into_classes() });
+            let trained = match &slots.picked {
+                Some(Picked { scores: Some(scores), picks }) => {
+                    report_scored(receipt, scores, picks);
+                    return slots.reduce(losses, norm);
+                }
+                Some(Picked { scores: None, picks }) => Some(picks.clone()),
+                None if receipt.needs().is_some() => {
+                    slots.feedback.fault(Error::Unselected { batch: slots.number });
+                    return losses.per_sample().mul_scalar(0.0).sum();
+                }
+                None => None,
+            };
+            let needs_norms = receipt.needs().is_some_and(|needs| needs.el2n);
+            let said = Said::of(&losses, signals, needs_norms);
+            slots.feedback.send(Settled { receipt, trained, said });
         }
         slots.reduce(losses, norm)
     }

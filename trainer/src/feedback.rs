@@ -14,25 +14,43 @@ use std::{
     thread::JoinHandle,
 };
 
-use arable_loader::{Signal, stream::Receipt};
+use arable_loader::{ClassSignal, Pick, Signal, stream::Receipt, value::Scored};
 use burn::tensor::{Tensor, TensorData, Transaction};
 use crossbeam::channel::{self, Sender};
 
 use crate::{
-    Error,
+    Error, Signals,
     error::BoxError,
+    loss::Losses,
     signals::{Classes, of_numbers, of_row},
 };
 
 /// Messages that are read in one transaction at most.
 const TOGETHER: usize = 64;
 
-/// What a settled batch sends back. Tensors here are outside autodiff, so that no tape lives on with them.
+/// What a model says of a batch, to be read. Tensors here are outside autodiff, so that no tape lives on with them.
+pub(crate) struct Said {
+    /// `[slots]`.
+    losses: Tensor<1>,
+    classes: Option<Classes>,
+    /// Of gradients, `[slots]`.
+    norms: Option<Tensor<1>>,
+}
+
+impl Said {
+    /// These losses and signals, with gradients' norms where they are asked for and can be had.
+    pub(crate) fn of(losses: &Losses, signals: Signals, with_norms: bool) -> Self {
+        let norms = if with_norms { signals.gradient_norms().map(Tensor::without_autodiff) } else { None };
+        Self { losses: losses.per_sample().without_autodiff(), classes: signals.into_classes(), norms }
+    }
+}
+
+/// What a settled batch sends back.
 pub(crate) struct Settled {
     pub(crate) receipt: Receipt,
-    /// `[slots]`.
-    pub(crate) losses: Tensor<1>,
-    pub(crate) classes: Option<Classes>,
+    /// Which rows of a super-batch it was, where these were picked without a score.
+    pub(crate) trained: Option<Vec<Pick>>,
+    pub(crate) said: Said,
 }
 
 enum Message {
@@ -53,7 +71,7 @@ pub(crate) struct Feedback {
     thread: Option<JoinHandle<()>>,
     /// What was read, to be let go by whoever settles next: memory of one thread that another lets go keeps both waiting
     /// for the allocator.
-    read: Arc<Mutex<Vec<Tensors>>>,
+    read: Arc<Mutex<Vec<Said>>>,
     /// What a training step did wrong, which only the loader's next `next()` can tell burn.
     fault: Mutex<Option<Error>>,
     /// How many batches were dropped in place of being settled; [`SETTLED`] once one was settled.
@@ -70,7 +88,7 @@ impl Feedback {
         // Without a bound, so that no step waits for it. Each batch holds its losses and signals on the device, and where
         // draws depend on them the stream waits for reports that are `feedback_lag` batches late.
         let (sender, receiver) = channel::unbounded();
-        let read = Arc::<Mutex<Vec<Tensors>>>::default();
+        let read = Arc::<Mutex<Vec<Said>>>::default();
         let done_with = Arc::clone(&read);
         let thread = std::thread::Builder::new().name("arable-feedback".into()).spawn(move || {
             let mut diverged = 0;
@@ -114,7 +132,7 @@ impl Feedback {
 
     /// Sends a batch on its way, and waits for nothing.
     pub(crate) fn send(&self, settled: Settled) {
-        if let Err(error) = settled.losses.device().flush() {
+        if let Err(error) = settled.said.losses.device().flush() {
             no_signal(settled.receipt.batch(), &error);
             return;
         }
@@ -212,19 +230,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A batch's losses and classes, to be read.
-pub(crate) type Tensors = (Tensor<1>, Option<Classes>);
-
 /// Reads the batches' tensors and reports, in their order; whatever fails drops the receipt, which the loader takes for
 /// "no signal". `diverged` counts the batches so far of which no loss was a finite number. Gives the tensors back.
-fn report(batches: Vec<Settled>, diverged: &mut u64) -> Vec<Tensors> {
-    let parts = batches.into_iter().map(|Settled { receipt, losses, classes }| (receipt, (losses, classes)));
-    let (receipts, tensors): (Vec<_>, Vec<_>) = parts.unzip();
-    for (receipt, signals) in receipts.into_iter().zip(read_all(&tensors)) {
+fn report(batches: Vec<Settled>, diverged: &mut u64) -> Vec<Said> {
+    let parts = batches.into_iter().map(|Settled { receipt, trained, said }| ((receipt, trained), said));
+    let (receipts, said): (Vec<_>, Vec<_>) = parts.unzip();
+    for ((receipt, trained), read) in receipts.into_iter().zip(read_all(&said)) {
         let batch = receipt.batch();
-        match signals {
-            Ok(signals) => {
-                if has_diverged(&signals) {
+        match read {
+            Ok(rows) => {
+                if has_diverged(&rows.signals) {
                     *diverged += 1;
                     // A model of NaN stays one: a word at the first batch, and then ever more seldom.
                     if diverged.is_power_of_two() {
@@ -236,37 +251,40 @@ fn report(batches: Vec<Settled>, diverged: &mut u64) -> Vec<Tensors> {
                         );
                     }
                 }
-                if let Err(error) = receipt.report(&signals) {
+                let reported = match trained {
+                    None => receipt.report(&rows.signals),
+                    Some(picks) => receipt.report_trained(&rows.scored(&[]), &picks),
+                };
+                if let Err(error) = reported {
                     no_signal(batch, &error);
                 }
             }
             Err(error) => no_signal(batch, &error),
         }
     }
-    tensors
+    said
 }
 
-/// The signals of each batch; neighbours of one device are read in one transaction.
-fn read_all(tensors: &[Tensors]) -> Vec<Result<Vec<Signal>, BoxError>> {
-    let mut signals = Vec::with_capacity(tensors.len());
-    for alike in tensors.chunk_by(|(one, _), (other, _)| one.device() == other.device()) {
+/// What is said in each batch; neighbours of one device are read in one transaction.
+fn read_all(said: &[Said]) -> Vec<Result<Rows, BoxError>> {
+    let mut rows = Vec::with_capacity(said.len());
+    for alike in said.chunk_by(|one, other| one.losses.device() == other.losses.device()) {
         match read_safely(alike) {
-            Ok(read) => signals.extend(read.into_iter().map(Ok)),
-            Err(error) if alike.len() == 1 => signals.push(Err(error)),
+            Ok(read) => rows.extend(read.into_iter().map(Ok)),
+            Err(error) if alike.len() == 1 => rows.push(Err(error)),
             // One batch must not end the reports of all others.
             Err(_) => {
-                let each =
-                    |one| read_safely(std::slice::from_ref(one)).map(|read| read.into_iter().flatten().collect());
-                signals.extend(alike.iter().map(each));
+                let each = |one| read_safely(std::slice::from_ref(one)).map(|mut read| read.pop().unwrap_or_default());
+                rows.extend(alike.iter().map(each));
             }
         }
     }
-    signals
+    rows
 }
 
 /// A backend may panic where another returns an error.
-fn read_safely(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
-    catch_unwind(AssertUnwindSafe(|| read(tensors)))
+fn read_safely(said: &[Said]) -> Result<Vec<Rows>, BoxError> {
+    catch_unwind(AssertUnwindSafe(|| Ok(read(said, Vec::new())?.0)))
         .unwrap_or_else(|_| Err("the device panicked while the losses were read".into()))
 }
 
@@ -279,23 +297,27 @@ pub(crate) fn no_signal(batch: u64, error: &dyn std::fmt::Display) {
     tracing::warn!(batch, %error, "a batch is reported without a signal");
 }
 
-/// All tensors in one transaction, so that the device is waited for once.
-pub(crate) fn read(tensors: &[Tensors]) -> Result<Vec<Vec<Signal>>, BoxError> {
-    Ok(read_beside(tensors, Vec::new())?.signals)
+/// What was said of a batch's rows, on the host.
+#[derive(Default)]
+pub(crate) struct Rows {
+    pub(crate) signals: Vec<Signal>,
+    norms: Option<Vec<f32>>,
 }
 
-/// What was read in one transaction.
-pub(crate) struct Read {
-    /// Of each batch, its rows.
-    pub(crate) signals: Vec<Vec<Signal>>,
-    /// The numbers of each tensor beside them.
-    pub(crate) beside: Vec<Vec<f32>>,
+impl Rows {
+    /// As a selector wants it, with the alignments that belong to it, as many as there are.
+    pub(crate) fn scored(&self, alignments: &[f32]) -> Vec<Scored> {
+        let norm = |row: usize| self.norms.as_ref().and_then(|norms| norms.get(row).copied());
+        let rows = self.signals.iter().enumerate();
+        rows.map(|(row, &signal)| Scored { signal, el2n: norm(row), alignment: alignments.get(row).copied() }).collect()
+    }
 }
 
-/// As [`read`], with the numbers of other tensors.
-pub(crate) fn read_beside(tensors: &[Tensors], beside: Vec<Tensor<1>>) -> Result<Read, BoxError> {
+/// All tensors in one transaction, so that the device is waited for once: the rows of each batch, and the numbers of each
+/// tensor `beside` them.
+pub(crate) fn read(said: &[Said], beside: Vec<Tensor<1>>) -> Result<(Vec<Rows>, Vec<Vec<f32>>), BoxError> {
     let mut transaction = Transaction::default();
-    for (losses, classes) in tensors {
+    for Said { losses, classes, norms } in said {
         transaction = transaction.register(losses.clone());
         transaction = match classes {
             None => transaction,
@@ -304,6 +326,9 @@ pub(crate) fn read_beside(tensors: &[Tensors], beside: Vec<Tensor<1>>) -> Result
             }
             Some(Classes::Logits(logits, labels)) => transaction.register(logits.clone()).register(labels.clone()),
         };
+        if let Some(norms) = norms {
+            transaction = transaction.register(norms.clone());
+        }
     }
     let others = beside.len();
     for tensor in beside {
@@ -311,31 +336,43 @@ pub(crate) fn read_beside(tensors: &[Tensors], beside: Vec<Tensor<1>>) -> Result
     }
     let mut data = transaction.try_execute()?.into_iter();
     let mut next = || data.next().ok_or_else(|| BoxError::from("the device gave fewer tensors than were asked for"));
-    let signals = |(_, classes): &Tensors| {
+    let rows = |said: &Said| {
         let losses = floats(next()?)?;
-        let rows = match classes {
-            None => return Ok(losses.into_iter().map(|loss| Signal { loss, class: None }).collect()),
-            Some(Classes::Rows(..)) => {
-                let (rows, labels, rivals) = (floats(next()?)?, integers(next()?)?, integers(next()?)?);
-                let pairs = labels.into_iter().zip(rivals);
-                let rows = rows.as_chunks().0.iter().zip(pairs);
-                rows.map(|(&numbers, (label, rival))| of_numbers(numbers, label, rival)).collect()
-            }
-            Some(Classes::Logits(logits, _)) => {
-                let (logits, width) = (floats(next()?)?, logits.dims()[1].max(1));
-                let rows = logits.chunks_exact(width).zip(integers(next()?)?).zip(0..);
-                let signal = |((row, label), slot): ((&[f32], i64), u32)| {
-                    let fault = || format!("label {label} in slot {slot} is none of the {width} classes of its logits");
-                    of_row(row, label).ok_or_else(|| BoxError::from(fault()))
-                };
-                rows.map(signal).collect::<Result<Vec<_>, _>>()?
-            }
+        let classes = classes(said.classes.as_ref(), &mut next)?;
+        let norms = said.norms.as_ref().map(|_| floats(next()?)).transpose()?;
+        let signals = match classes {
+            None => losses.into_iter().map(|loss| Signal { loss, class: None }).collect(),
+            Some(rows) => losses.into_iter().zip(rows).map(|(loss, row)| Signal { loss, class: Some(row) }).collect(),
         };
-        Ok(losses.into_iter().zip(rows).map(|(loss, row)| Signal { loss, class: Some(row) }).collect())
+        Ok(Rows { signals, norms })
     };
-    let signals = tensors.iter().map(signals).collect::<Result<Vec<_>, BoxError>>()?;
+    let rows = said.iter().map(rows).collect::<Result<Vec<_>, BoxError>>()?;
     let beside = (0..others).map(|_| floats(next()?)).collect::<Result<_, BoxError>>()?;
-    Ok(Read { signals, beside })
+    Ok((rows, beside))
+}
+
+/// What a batch's logits say of its labels, from the `next` tensors that were read.
+fn classes(
+    classes: Option<&Classes>,
+    mut next: impl FnMut() -> Result<TensorData, BoxError>,
+) -> Result<Option<Vec<ClassSignal>>, BoxError> {
+    match classes {
+        None => Ok(None),
+        Some(Classes::Rows(..)) => {
+            let (rows, labels, rivals) = (floats(next()?)?, integers(next()?)?, integers(next()?)?);
+            let rows = rows.as_chunks().0.iter().zip(labels.into_iter().zip(rivals));
+            Ok(Some(rows.map(|(&numbers, (label, rival))| of_numbers(numbers, label, rival)).collect()))
+        }
+        Some(Classes::Logits(logits, _)) => {
+            let (logits, width) = (floats(next()?)?, logits.dims()[1].max(1));
+            let rows = logits.chunks_exact(width).zip(integers(next()?)?).zip(0..);
+            let signal = |((row, label), slot): ((&[f32], i64), u32)| {
+                let fault = || format!("label {label} in slot {slot} is none of the {width} classes of its logits");
+                of_row(row, label).ok_or_else(|| BoxError::from(fault()))
+            };
+            rows.map(signal).collect::<Result<_, _>>().map(Some)
+        }
+    }
 }
 
 fn integers(data: TensorData) -> Result<Vec<i64>, BoxError> {

@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 use arable_loader::{
     Pick, Signal,
     stream::{Receipt, Scores},
-    value::{Gram, Scored},
+    value::Gram,
 };
 use burn::tensor::{Int, Tensor, kind::Basic};
 
@@ -16,7 +16,7 @@ use crate::{
     Curated, Error, Signals,
     curated::Slots,
     error::BoxError,
-    feedback::{self, no_signal},
+    feedback::{self, Said, no_signal},
     loss::Losses,
 };
 
@@ -73,26 +73,27 @@ tuples!(A B C D);
 tuples!(A B C D E);
 tuples!(A B C D E F);
 
-/// What was scored and picked of a super-batch.
+/// What was picked of a super-batch.
 pub(crate) struct Picked {
-    signals: Vec<Signal>,
-    picks: Vec<Pick>,
+    /// What was said of all candidates; `None` where they were not scored, and the rows picked are heard of when settled.
+    pub(crate) scores: Option<Vec<Signal>>,
+    pub(crate) picks: Vec<Pick>,
 }
 
-impl Picked {
-    /// Reports it: it is on the host already.
-    pub(crate) fn report(&self, receipt: Receipt) {
-        let batch = receipt.batch();
-        if let Err(error) = receipt.report_picked(&self.signals, &self.picks) {
-            no_signal(batch, &error);
-        }
+/// Reports what was said of all candidates, which is on the host already.
+pub(crate) fn report_scored(receipt: Receipt, signals: &[Signal], picks: &[Pick]) {
+    let batch = receipt.batch();
+    if let Err(error) = receipt.report_picked(signals, picks) {
+        no_signal(batch, &error);
     }
 }
 
 impl<B: SelectRows> Curated<B> {
     /// The rows of a super-batch that are trained on, picked by the recipe's policy from what `score` says of all of them:
     /// their losses, and signals as [`settle`](Self::settle) takes them. Where the policy picks nothing (`uniform`, a plain
-    /// batch), `score` is not called and the batch comes back as it is.
+    /// batch), `score` is not called and the batch comes back as it is. Where it picks without scores, because they would not
+    /// pay (`importance`) or it rests (`progressive_dropout` in its last epochs), `score` is not called either, and what is
+    /// settled of the rows picked is reported.
     ///
     /// `score` runs the model forward over all candidates; nothing of it is trained, so run it on the model's
     /// `valid()` form, or accept that a graph is built and dropped. The mode of dropout
@@ -114,8 +115,8 @@ impl<B: SelectRows> Curated<B> {
     /// }
     /// ```
     ///
-    /// The report says what was scored and what was picked; the losses that are settled of the picked rows are trained on,
-    /// and not reported again.
+    /// Where candidates were scored, the report says that and what was picked; the losses that are settled of the picked
+    /// rows are trained on, and not reported again.
     ///
     /// # Errors
     ///
@@ -129,17 +130,16 @@ impl<B: SelectRows> Curated<B> {
             Some(slots) if slots.selects() => slots,
             slots => return Self { inner, slots },
         };
+        if let Some(picks) = slots.unscored() {
+            return slots.cut(inner, Picked { scores: None, picks });
+        }
         let (losses, signals) = score(&inner);
         let losses = losses.into();
         let picked = slots.check(&losses, &signals).and_then(|()| {
             slots.pick(&losses, signals).map_err(|source| Error::Selection { batch: slots.number, source })
         });
         match picked {
-            Ok((signals, picks)) => {
-                let rows: Vec<usize> = picks.iter().map(|pick| pick.index as usize).collect();
-                let inner = inner.select_rows(&rows);
-                Self { inner, slots: Some(slots.cut(signals, picks)) }
-            }
+            Ok((signals, picks)) => slots.cut(inner, Picked { scores: Some(signals), picks }),
             Err(error) => {
                 slots.feedback.fault(error);
                 drop(slots.receipt.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -156,42 +156,44 @@ impl Slots {
         self.picked.is_none() && receipt.as_ref().is_some_and(|receipt| receipt.needs().is_some())
     }
 
+    /// The rows that are trained without a score, where none is asked for.
+    fn unscored(&self) -> Option<Vec<Pick>> {
+        self.receipt.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.unscored()
+    }
+
     fn pick(&self, losses: &Losses, signals: Signals) -> Result<(Vec<Signal>, Vec<Pick>), BoxError> {
         let receipt = self.receipt.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((receipt, needs)) = receipt.as_ref().and_then(|receipt| Some((receipt, receipt.needs()?))) else {
             return Err("it was settled before".into());
         };
-        let norms = if needs.el2n { signals.gradient_norms() } else { None };
         let (aligned, alignments) = if needs.alignment { signals.alignments() } else { (None, None) };
         let gram = if needs.gram { signals.gram() } else { None };
-        let tensors = (losses.per_sample().without_autodiff(), signals.into_classes());
         // All that the pick needs is read at once.
-        let asked = [&norms, &alignments, &gram].map(Option::is_some);
-        let beside = [norms, alignments, gram].into_iter().flatten().collect();
-        let mut read = feedback::read_beside(std::slice::from_ref(&tensors), beside)?;
-        let mut others = read.beside.into_iter();
-        let [norms, alignments, gram] = asked.map(|asked| if asked { others.next() } else { None });
-        let signals = read.signals.pop().unwrap_or_default();
-        let alignments = aligned.or(alignments);
-        let of = |numbers: &Option<Vec<f32>>, row: usize| numbers.as_ref().and_then(|all| all.get(row).copied());
-        let scored: Vec<Scored> = (signals.iter().enumerate())
-            .map(|(row, &signal)| Scored { signal, el2n: of(&norms, row), alignment: of(&alignments, row) })
-            .collect();
+        let asked = [&alignments, &gram].map(Option::is_some);
+        let beside = [alignments, gram].into_iter().flatten().collect();
+        let said = Said::of(losses, signals, needs.el2n);
+        let (mut rows, beside) = feedback::read(std::slice::from_ref(&said), beside)?;
+        let mut beside = beside.into_iter();
+        let [alignments, gram] = asked.map(|asked| if asked { beside.next() } else { None });
+        let rows = rows.pop().unwrap_or_default();
+        let scored = rows.scored(aligned.or(alignments).as_deref().unwrap_or_default());
         let scores = Scores::of(&scored);
         let picks = match &gram {
             Some(products) => receipt.select(scores.with_gram(Gram::new(products, scored.len())?))?,
             None => receipt.select(scores)?,
         };
-        Ok((signals, picks))
+        Ok((rows.signals, picks))
     }
 
-    /// The slots that were picked.
-    fn cut(mut self, signals: Vec<Signal>, picks: Vec<Pick>) -> Self {
+    /// The rows of `inner` that were picked.
+    fn cut<B: SelectRows>(mut self, inner: B, picked: Picked) -> Curated<B> {
+        let picks = &picked.picks;
         let at = |pick: &Pick| pick.index as usize;
+        let inner = inner.select_rows(&picks.iter().map(at).collect::<Vec<_>>());
         self.positions = picks.iter().filter_map(|pick| self.positions.get(at(pick)).copied()).collect();
         self.weights = picks.iter().filter_map(|pick| Some(pick.weight * self.weights.get(at(pick))?)).collect();
         self.slots = picks.len();
-        self.picked = Some(Picked { signals, picks });
-        self
+        self.picked = Some(picked);
+        Curated { inner, slots: Some(self) }
     }
 }

@@ -191,13 +191,29 @@ impl Receipt {
     ///
     /// [`Error::Feedback`] where the scores are not as many as the rows, or lack what the selector [needs](Self::needs).
     pub fn select<'a>(&self, scores: impl Into<Scores<'a>>) -> Result<Vec<Pick>> {
-        let Some(Selecting { picking, epoch, references, memory, statistic }) = &self.selecting else {
+        let Some((selecting, asked)) = self.asked() else {
             return Ok((0..self.positions.len()).map(Pick::plain).collect());
         };
-        let (batch, epoch, positions) = (self.batch, *epoch, &self.positions[..]);
-        let (picks, found) = picking.pick(&Asked { batch, epoch, positions, references, memory }, scores.into())?;
-        *lock(statistic) = found;
+        let (picks, found) = selecting.picking.pick(&asked, scores.into())?;
+        *lock(&selecting.statistic) = found;
         Ok(picks)
+    }
+
+    /// Which rows of a super-batch are trained without any score, where the selector [rests](crate::value::Selector::rests)
+    /// or scores would not [pay](crate::value::Selector::pays): what [`select`](Self::select) gives whatever the scores are,
+    /// so that the forward pass over the candidates can be saved. Train on them, then [report](Self::report_trained) what
+    /// was said of them. `None` where scores are asked for, and of a batch that is trained as a whole.
+    #[must_use]
+    pub fn unscored(&self) -> Option<Vec<Pick>> {
+        let (selecting, asked) = self.asked()?;
+        selecting.picking.unscored(&asked)
+    }
+
+    fn asked(&self) -> Option<(&Selecting, Asked<'_>)> {
+        let selecting = self.selecting.as_ref()?;
+        let Selecting { epoch, references, memory, .. } = selecting;
+        let asked = Asked { batch: self.batch, epoch: *epoch, positions: &self.positions, references, memory };
+        Some((selecting, asked))
     }
 
     /// Reports one signal a sample (a span, where slots are packed), in the order of [`Batch::positions`].
@@ -212,7 +228,8 @@ impl Receipt {
                 "it is a super-batch of candidates: pick the rows to train on (`select`), and report what was picked";
             return Err(Error::Feedback { batch: self.batch, what: what.to_owned() });
         }
-        self.send(signals, Vec::new(), None)
+        let positions = Arc::clone(&self.positions);
+        self.send(&positions, signals, Vec::new(), None)
     }
 
     /// Reports of a super-batch one signal a candidate, in the order of [`Batch::positions`], and which of them were
@@ -225,7 +242,26 @@ impl Receipt {
     pub fn report_picked(self, signals: &[Signal], picks: &[Pick]) -> Result<()> {
         picking::check(self.batch, picks, self.positions.len())?;
         let statistic = self.selecting.as_ref().and_then(|selecting| *lock(&selecting.statistic));
-        self.send(signals, picks.to_vec(), statistic)
+        let positions = Arc::clone(&self.positions);
+        self.send(&positions, signals, picks.to_vec(), statistic)
+    }
+
+    /// Reports of a super-batch that was not [scored](Self::unscored) what was said of the rows that were trained: one score
+    /// a pick, with what the selector [needs](Self::needs) if it remembers anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Feedback`] where the picks are not those of [`unscored`](Self::unscored), or the scores are not as many, or
+    /// lack what is needed; the batch then counts as "no signal".
+    pub fn report_trained(self, scores: &[Scored], picks: &[Pick]) -> Result<()> {
+        let Some((selecting, asked)) = self.asked() else {
+            let what = "it is trained as a whole, and no rows are picked of it: report what was said of all".to_owned();
+            return Err(Error::Feedback { batch: self.batch, what });
+        };
+        let statistic = selecting.picking.statistic_of_trained(&asked, picks, scores)?;
+        let signals: Vec<Signal> = scores.iter().map(|row| row.signal).collect();
+        let trained: Vec<Position> = picked(&self.positions, picks).collect();
+        self.send(&trained, &signals, picks.to_vec(), statistic)
     }
 
     /// Reports what a recorded log says of this batch, as it was said in the run that was recorded, picks included: so a
@@ -236,27 +272,40 @@ impl Receipt {
     /// [`Error::Feedback`] where the log speaks of other rows, or of picks that are none; the batch then counts as "no
     /// signal".
     pub fn report_recorded(self, report: &Report) -> Result<()> {
-        if !report.rows.iter().map(|row| row.0).eq(self.positions.iter().copied()) {
+        let rows: Vec<Position> = report.rows.iter().map(|row| row.0).collect();
+        // Of a super-batch that was not scored, the rows that were trained.
+        let trained = || !rows.is_empty() && picked(&self.positions, &report.picks).eq(rows.iter().copied());
+        if rows[..] != self.positions[..] && !trained() {
             let what = "the log speaks of other rows than the stream drew: it belongs to another run, recipe or data";
             return Err(Error::Feedback { batch: self.batch, what: what.into() });
         }
         picking::check(self.batch, &report.picks, self.positions.len())?;
         let signals: Vec<Signal> = report.rows.iter().map(|row| row.1).collect();
-        self.send(&signals, report.picks.clone(), report.statistic.filter(|statistic| statistic.is_finite()))
+        self.send(&rows, &signals, report.picks.clone(), report.statistic.filter(|statistic| statistic.is_finite()))
     }
 
-    fn send(mut self, signals: &[Signal], picks: Vec<Pick>, statistic: Option<f64>) -> Result<()> {
-        if signals.len() != self.positions.len() {
-            let what =
-                format!("{} signals for {} samples; give one signal a sample", signals.len(), self.positions.len());
+    fn send(
+        mut self,
+        positions: &[Position],
+        signals: &[Signal],
+        picks: Vec<Pick>,
+        statistic: Option<f64>,
+    ) -> Result<()> {
+        if signals.len() != positions.len() {
+            let what = format!("{} signals for {} samples; give one signal a sample", signals.len(), positions.len());
             return Err(Error::Feedback { batch: self.batch, what });
         }
-        let rows = self.positions.iter().copied().zip(signals.iter().copied()).collect();
+        let rows = positions.iter().copied().zip(signals.iter().copied()).collect();
         match self.inbox.take() {
             Some(inbox) => inbox.submit(Report { batch: self.batch, rows, picks, statistic }),
             None => Ok(()),
         }
     }
+}
+
+/// Where the rows stand that were picked.
+fn picked(positions: &[Position], picks: &[Pick]) -> impl Iterator<Item = Position> {
+    picks.iter().filter_map(|pick| positions.get(pick.index as usize).copied())
 }
 
 impl Drop for Receipt {

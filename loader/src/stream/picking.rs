@@ -6,7 +6,7 @@
 use super::batch::Scores;
 use crate::{
     Error, Pick, Position, Purpose, Randomness, Result,
-    value::{Candidate, Needs, Reference, References, Selection, SuperBatch},
+    value::{Candidate, Needs, Reference, References, Scored, Selection, SuperBatch},
 };
 use arrow::{
     array::{Array, AsArray},
@@ -62,9 +62,46 @@ impl Picking {
         self.selection.selector.remembers()
     }
 
+    /// Which rows of a super-batch are trained where none of them has to be scored.
+    pub(super) fn unscored(&self, of: &Asked<'_>) -> Option<Vec<Pick>> {
+        let candidates = of.positions.len();
+        self.selection.unscored(of.epoch, of.memory, candidates, self.wanted(candidates), &mut self.randomness(of))
+    }
+
+    /// What the selector has to say of a super-batch of which only the rows picked were scored, as they were trained.
+    pub(super) fn statistic_of_trained(
+        &self,
+        of: &Asked<'_>,
+        picks: &[Pick],
+        scored: &[Scored],
+    ) -> Result<Option<f64>> {
+        let fault = |what: String| Error::Feedback { batch: of.batch, what };
+        if scored.len() != picks.len() {
+            return Err(fault(format!("{} scores for {} rows that were trained", scored.len(), picks.len())));
+        }
+        if !self.unscored(of).is_some_and(|rows| rows == picks) {
+            return Err(fault("these are not the rows that are trained where no candidate is scored".into()));
+        }
+        if self.remembers() == 0 {
+            return Ok(None);
+        }
+        let needs = self.check_needs(Scores::of(scored));
+        needs.map_err(|what| fault(format!("policy `{}` remembers {what}", self.policy)))?;
+        Ok(self.statistic(&of.candidates(picks.iter().map(|pick| pick.index as usize).zip(scored))))
+    }
+
+    fn randomness(&self, of: &Asked<'_>) -> Randomness {
+        Randomness::new(self.seed, of.epoch, of.batch, Purpose::Selection)
+    }
+
+    fn statistic(&self, candidates: &[Candidate]) -> Option<f64> {
+        let statistic = if self.remembers() > 0 { self.selection.selector.statistic(candidates) } else { None };
+        statistic.filter(|statistic| statistic.is_finite())
+    }
+
     /// Which rows of a super-batch with these scores are trained, and what the selector has to say of all of them.
     pub(super) fn pick(&self, of: &Asked<'_>, scores: Scores<'_>) -> Result<(Vec<Pick>, Option<f64>)> {
-        let Asked { batch, epoch, positions, references, memory } = *of;
+        let Asked { batch, epoch, positions, memory, .. } = *of;
         let Scores { rows: scored, gram } = scores;
         let fault = |what: String| Error::Feedback { batch, what };
         if scored.len() != positions.len() {
@@ -76,19 +113,10 @@ impl Picking {
             let (found, wanted) = (gram.rows(), positions.len());
             return Err(fault(format!("inner products of {found} gradients for {wanted} candidates")));
         }
-        let candidates: Vec<Candidate> = (positions.iter().zip(scored).enumerate())
-            .map(|(slot, (&position, row))| Candidate {
-                position,
-                signal: row.signal,
-                el2n: row.el2n,
-                reference: references.get(slot).copied().flatten(),
-                alignment: row.alignment,
-            })
-            .collect();
+        let candidates = of.candidates(scored.iter().enumerate());
         let size = self.wanted(candidates.len());
-        let mut randomness = Randomness::new(self.seed, epoch, batch, Purpose::Selection);
         let super_batch = SuperBatch { candidates: &candidates, gram, memory };
-        let picks = self.selection.pick(epoch, &super_batch, size, &mut randomness);
+        let picks = self.selection.pick(epoch, &super_batch, size, &mut self.randomness(of));
         check(batch, &picks, candidates.len()).and_then(|()| {
             if picks.is_empty() {
                 return Err(fault(format!("policy `{}` picked no row: a step needs one at least", self.policy)));
@@ -99,8 +127,7 @@ impl Picking {
             }
             Ok(())
         })?;
-        let statistic = if self.remembers() > 0 { self.selection.selector.statistic(&candidates) } else { None };
-        Ok((picks, statistic.filter(|statistic| statistic.is_finite())))
+        Ok((picks, self.statistic(&candidates)))
     }
 
     /// Says what the selector needs and no score has.
@@ -135,6 +162,22 @@ pub(super) struct Asked<'a> {
     pub(super) memory: &'a [f64],
 }
 
+impl Asked<'_> {
+    /// The candidates in these slots, with their scores.
+    fn candidates<'s>(&self, scored: impl Iterator<Item = (usize, &'s Scored)>) -> Vec<Candidate> {
+        let candidate = |(slot, row): (usize, &Scored)| {
+            Some(Candidate {
+                position: *self.positions.get(slot)?,
+                signal: row.signal,
+                el2n: row.el2n,
+                reference: self.references.get(slot).copied().flatten(),
+                alignment: row.alignment,
+            })
+        };
+        scored.filter_map(candidate).collect()
+    }
+}
+
 /// Refuses picks that are no rows of a batch of `rows`, out of order, or of a weight that is none.
 pub(super) fn check(batch: u64, picks: &[Pick], rows: usize) -> Result<()> {
     let sound = |pick: &Pick| (pick.index as usize) < rows && pick.weight.is_finite() && pick.weight >= 0.0;
@@ -165,7 +208,7 @@ mod tests {
     use super::*;
     use crate::{
         Signal,
-        value::{Gram, PolicySpec, Scored, policy},
+        value::{Gram, PolicySpec, policy},
     };
 
     fn picking(name: &str, options: &str, size: usize) -> Picking {
@@ -202,6 +245,34 @@ mod tests {
         let of = |batch| pick(&picking, batch, &positions, Scores::of(&scored)).unwrap();
         assert_eq!(of(1), of(1));
         assert!((0..20).any(|batch| of(batch) != of(1)));
+    }
+
+    #[test]
+    fn rows_that_are_trained_without_a_score_are_those_that_any_scores_give_and_answer_for_themselves() {
+        let picking = picking("importance", "", 2);
+        let (positions, plain) = rows(8);
+        let scored: Vec<Scored> =
+            (0_u8..).zip(&plain).map(|(row, of)| Scored { el2n: Some(row.into()), ..*of }).collect();
+        let asked = |memory| Asked { batch: 3, epoch: 0, positions: &positions, references: &[], memory };
+        // 8 candidates for 2: the threshold is 2 1/3.
+        let (pays, not) = (asked(&[2.4]), asked(&[2.3]));
+        assert_eq!(picking.unscored(&pays), None);
+        let picks = picking.unscored(&not).unwrap();
+        let (of_scores, of_all) = picking.pick(&not, Scores::of(&scored)).unwrap();
+        assert_eq!(of_scores, picks);
+        let trained: Vec<Scored> = picks.iter().map(|pick| scored[pick.index as usize]).collect();
+        let of_trained = picking.statistic_of_trained(&not, &picks, &trained).unwrap();
+        assert!(of_trained.is_some() && of_trained != of_all, "{of_trained:?} {of_all:?}");
+
+        let fault = |asked: &Asked<'_>, picks: &[Pick], scores: &[Scored]| {
+            picking.statistic_of_trained(asked, picks, scores).unwrap_err().to_string()
+        };
+        assert!(fault(&pays, &picks, &trained).contains("not the rows"));
+        let others = (0..8).filter(|row| picks.iter().all(|pick| pick.index != *row as u32));
+        let others: Vec<Pick> = others.take(2).map(Pick::plain).collect();
+        assert!(fault(&not, &others, &trained).contains("not the rows"));
+        assert!(fault(&not, &picks, &scored).contains("8 scores for 2 rows"));
+        assert!(fault(&not, &picks, &plain[..2]).contains("EL2N"));
     }
 
     #[test]

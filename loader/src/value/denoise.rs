@@ -360,7 +360,7 @@ mod tests {
         let signal = |row: u32| {
             let (wrong, label) = (row / 5 % 10 < 4, row % 5);
             let rival = if wrong { (label + 4) % 5 } else { (label + 1) % 5 };
-            let probability = if wrong { 0.41 + 0.1 * spread(row) } else { 0.44 + 0.15 * spread(row) };
+            let probability = if wrong { 0.265 } else { 0.415 } + 0.3 * spread(row);
             let margin = 2.0 * probability - 0.98;
             let pair = Some(ClassPair { label, rival });
             let class = ClassSignal { logit_margin: margin, probability_margin: margin, probability, pair };
@@ -381,7 +381,7 @@ mod tests {
             let wrong = (0..ROW_COUNT).map(|row| row / 5 % 10 < 4);
             wrong.zip(weights).filter(|(wrong, weight)| *wrong == (**weight > 0.5)).count()
         };
-        assert!(errors(&with) == 0 && errors(&without) > 30, "{} {}", errors(&with), errors(&without));
+        assert!(errors(&with) < 10 && errors(&without) > 200, "{} {}", errors(&with), errors(&without));
     }
 
     #[test]

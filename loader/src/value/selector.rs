@@ -28,6 +28,13 @@ pub trait Selector: Send + Sync + Debug {
         false
     }
 
+    /// Whether scoring is worth its forward pass, by what it remembers, where `size` of `candidates` rows are trained. If
+    /// it is not, as many are trained as in an epoch of [rest](Self::rests), and nothing is known of the others. It always
+    /// is, unless said otherwise.
+    fn pays(&self, _memory: &[f64], _candidates: usize, _size: usize) -> bool {
+        true
+    }
+
     /// How many numbers it remembers at most: none, unless said otherwise.
     ///
     /// Where there are some, a super-batch waits for the reports that it may see, and ranks have to be those of one
@@ -37,7 +44,8 @@ pub trait Selector: Send + Sync + Debug {
     }
 
     /// What [`fold`](Self::fold) needs to know of all candidates together and no report's signals hold. It travels with
-    /// the report and its log, where anything is remembered. Nothing, unless said otherwise; what is not finite is left out.
+    /// the report and its log, where anything is remembered. Of a super-batch that was not scored, the rows that were trained
+    /// are all that there is. Nothing, unless said otherwise; what is not finite is left out.
     fn statistic(&self, _candidates: &[Candidate]) -> Option<f64> {
         None
     }

@@ -16,12 +16,12 @@ use serde::Deserialize;
 /// g is in proportion to the norm of the loss's gradient at the logits, ‖softmax(z) − onehot(y)‖₂ (equation 20 of the
 /// paper, without the constant), mixed with a `floor` λ of the uniform distribution, which bounds weights by 1/λ. It is
 /// used only while it pays: the variance falls by the factor τ² = B·Σg², which is B over the effective sample size
-/// 1/Σg². τ is smoothed over super-batches (algorithm 1): τ̄ ← `memory`·τ̄ + (1 − `memory`)·τ, whether it pays or not. Of
-/// the τ before its own a super-batch sees those that the feedback lag lets it see; it begins with its own alone, where the
-/// authors' code begins with 0, which only puts off that it can pay. Where τ̄ is not above `threshold` the rows are drawn
-/// uniformly without replacement with weight 1, which is unbiased too. The default threshold is (B + 3·size)/(3·size), the
-/// cost of a step with scoring over one without, where a backward pass costs two forward passes. (The candidates are
-/// scored in either case.)
+/// 1/Σg². τ is smoothed over super-batches (algorithm 1): τ̄ ← `memory`·τ̄ + (1 − `memory`)·τ, whether it pays or not. A
+/// super-batch goes by the τ̄ of those before it that the feedback lag lets it see, and the first ones, which see none, by
+/// their own τ, where the authors' code begins with 0, which only puts off that it can pay. Where τ̄ is not above
+/// `threshold` no candidate is scored: the rows are drawn uniformly without replacement with weight 1, which is unbiased
+/// too, and τ is that of the rows trained. The default threshold is (B + 3·size)/(3·size), the cost of a step with scoring
+/// over one without, where a backward pass costs two forward passes.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Importance {
@@ -50,7 +50,7 @@ impl Importance {
     }
 
     pub(in crate::value) fn fingerprint(&self) -> String {
-        format!("{}/2(floor={:?},memory={:?},threshold={:?})", Self::NAME, self.floor, self.memory, self.threshold)
+        format!("{}/3(floor={:?},memory={:?},threshold={:?})", Self::NAME, self.floor, self.memory, self.threshold)
     }
 
     /// The probability of each candidate; `None` where no candidate has a gradient.
@@ -61,6 +61,12 @@ impl Importance {
         let uniform = 1.0 / candidates.len() as f64;
         let mixed = |candidate| (1.0 - self.floor) * norm(candidate) / sum + self.floor * uniform;
         (sum > 0.0).then(|| candidates.iter().map(mixed).collect())
+    }
+
+    /// Above this τ̄ the variance saved is worth the scores.
+    fn threshold(&self, candidates: usize, size: usize) -> f64 {
+        let size = 3.0 * size as f64;
+        self.threshold.unwrap_or((candidates as f64 + size) / size)
     }
 
     /// τ̄ once a super-batch of this τ has come after those that are remembered.
@@ -76,6 +82,10 @@ impl Selector for Importance {
 
     fn unbiased(&self) -> bool {
         true
+    }
+
+    fn pays(&self, memory: &[f64], candidates: usize, size: usize) -> bool {
+        memory.first().is_none_or(|tau| *tau > self.threshold(candidates, size))
     }
 
     fn remembers(&self) -> usize {
@@ -96,8 +106,8 @@ impl Selector for Importance {
     fn select(&self, batch: &SuperBatch<'_>, size: usize, randomness: &mut Randomness) -> Vec<Pick> {
         let candidates = batch.candidates;
         let count = candidates.len() as f64;
-        let threshold = self.threshold.unwrap_or((count + 3.0 * size as f64) / (3.0 * size as f64));
-        let pays = |g: &Vec<f64>| self.smoothed(batch.memory, tau(g)) > threshold;
+        let threshold = self.threshold(candidates.len(), size);
+        let pays = |g: &Vec<f64>| batch.memory.first().copied().unwrap_or_else(|| tau(g)) > threshold;
         let Some(g) = self.probabilities(candidates).filter(pays) else {
             return at_random(candidates.len(), size, randomness);
         };
@@ -193,17 +203,19 @@ mod tests {
     }
 
     #[test]
-    fn what_super_batches_before_said_decides_beside_its_own() {
+    fn what_super_batches_before_said_decides_and_its_own_where_there_are_none() {
         let (steep, flat) = (few_steep(2), few_steep(30));
         let own = |candidates: &[Candidate]| Importance::default().statistic(candidates).unwrap();
         // With 30 candidates for 10 the threshold is 2.
         assert!(own(&steep) > 3.0 && own(&flat) < 1.01);
         assert!(!is_uniform(Importance::default(), &[], &steep) && is_uniform(Importance::default(), &[], &flat));
-        // 0.9·1 + 0.1·τ and 0.9·3 + 0.1·1: one super-batch does not turn what nine tenths of the past say.
-        assert!(is_uniform(Importance::default(), &[1.0], &steep));
-        assert!(!is_uniform(Importance::default(), &[3.0], &flat));
+        // Once there is a past, a super-batch's own τ only counts for those after it.
+        assert!(is_uniform(Importance::default(), &[1.9], &steep));
+        assert!(!is_uniform(Importance::default(), &[2.1], &flat));
+        let pays = |memory: &[f64], candidates, size| Importance::default().pays(memory, candidates, size);
+        assert!(pays(&[], 30, 10) && pays(&[2.1], 30, 10) && !pays(&[1.9], 30, 10) && !pays(&[2.1], 31, 9));
         let alone = Importance { memory: 0.0, ..Importance::default() };
-        assert!(!is_uniform(alone, &[1.0], &steep) && alone.remembers() == 0);
+        assert!(!is_uniform(alone, &[], &steep) && alone.remembers() == 0);
     }
 
     #[test]

@@ -34,10 +34,22 @@ pub struct Selection {
 impl Selection {
     /// Which of the candidates of a super-batch of data epoch `epoch` are trained: `size` at most.
     pub fn pick(&self, epoch: u32, batch: &SuperBatch<'_>, size: usize, randomness: &mut Randomness) -> Vec<Pick> {
-        match self.selector.rests(epoch) {
-            true => at_random(batch.candidates.len(), size, randomness),
-            false => self.selector.select(batch, size, randomness),
-        }
+        self.unscored(epoch, batch.memory, batch.candidates.len(), size, randomness)
+            .unwrap_or_else(|| self.selector.select(batch, size, randomness))
+    }
+
+    /// The same where the selector asks for no scores, since it [rests](Selector::rests) or they would not
+    /// [pay](Selector::pays): `size` of the candidates at random. `None` where they have to be scored.
+    pub fn unscored(
+        &self,
+        epoch: u32,
+        memory: &[f64],
+        candidates: usize,
+        size: usize,
+        randomness: &mut Randomness,
+    ) -> Option<Vec<Pick>> {
+        let scored = !self.selector.rests(epoch) && self.selector.pays(memory, candidates, size);
+        (!scored).then(|| at_random(candidates, size, randomness))
     }
 }
 
@@ -282,9 +294,10 @@ mod tests {
         let golden = golden();
         for Run { name, options, batches } in &golden.remembering {
             let policy = named(name, options);
-            let selector = &policy.selection().unwrap().selector;
+            let selection = policy.selection().unwrap();
+            let selector = &selection.selector;
             let mut memory = Vec::new();
-            let mut turned = 0;
+            let (mut turned, mut blind) = (0, 0);
             for expected in batches {
                 let of = format!("{name}, batch {}", expected.batch);
                 let near = |a: &f64, b: &f64| (a - b).abs() <= 1e-12 * b.abs();
@@ -296,22 +309,30 @@ mod tests {
                     expected.memory
                 );
                 let candidates = candidates(&expected.candidates);
+                let randomness = || Randomness::new(golden.seed, golden.epoch, expected.batch, Purpose::Selection);
                 let pick = |memory: &[f64]| {
-                    let mut randomness = Randomness::new(golden.seed, golden.epoch, expected.batch, Purpose::Selection);
                     let batch = SuperBatch { memory, ..SuperBatch::new(&candidates) };
-                    selector.select(&batch, expected.size, &mut randomness)
+                    selection.pick(golden.epoch, &batch, expected.size, &mut randomness())
                 };
                 assert_picks(&pick(&memory), &expected.picks, &of);
                 turned += usize::from(pick(&[]) != pick(&memory));
-                let statistic = selector.statistic(&candidates);
+                let (count, size) = (candidates.len(), expected.size);
+                let unscored = selection.unscored(golden.epoch, &memory, count, size, &mut randomness());
+                blind += usize::from(unscored.is_some());
+                let known: Vec<Candidate> = match unscored {
+                    None => candidates,
+                    Some(picks) => picks.iter().map(|pick| candidates[pick.index as usize]).collect(),
+                };
+                let statistic = selector.statistic(&known);
                 match (statistic, expected.statistic) {
                     (Some(found), Some(expected)) => assert!(near(&found, &expected), "{of}: {found} for {expected}"),
                     (found, expected) => assert_eq!(found, expected, "{of}"),
                 }
-                let rows = candidates.iter().map(|candidate| (candidate.position, candidate.signal)).collect();
+                let rows = known.iter().map(|candidate| (candidate.position, candidate.signal)).collect();
                 selector.fold(&mut memory, &Report { statistic, ..Report::new(expected.batch, rows) });
             }
             assert!((1..batches.len()).contains(&turned), "{name}: memory turned {turned} of {}", batches.len());
+            assert_eq!(blind > 0, name == "importance", "{name}: {blind} of {} were not scored", batches.len());
         }
     }
 
