@@ -10,6 +10,7 @@ use super::{
     trajectory::Trajectory,
 };
 use crate::{Error, Place, Position, Report, Result};
+use std::hint::black_box;
 
 impl Record for Trajectory {
     const MAGIC: [u8; 4] = *b"ATR1";
@@ -109,6 +110,7 @@ impl Table {
             let what = format!("row {position} is not in the plan; report the positions that the batch came with");
             return Err(Error::Feedback { batch: report.batch, what });
         }
+        self.fetch(report);
         for (position, signal) in &report.rows {
             let Some(trajectory) = self.rows.get_mut(*position) else { continue };
             let before = *trajectory;
@@ -128,6 +130,19 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// Looks at every row of `report`, for no more than to have them in the processor's cache. Rows lie anywhere in the
+    /// blocks of a window; writing to a block that a snapshot may share takes a locked instruction, which waits for one row
+    /// before it lets the next be fetched, where reads wait for all of them at once.
+    fn fetch(&self, report: &Report) {
+        let look = |sum: u32, (position, _): &(Position, _)| {
+            let presentations = self.rows.get(*position).map_or(0, Trajectory::presentations);
+            let votes = self.rivals.as_ref().map_or(0, |rivals| rivals.get(*position).votes());
+            let recent = self.recent.as_ref().and_then(|(_, kept)| kept.get(*position)?.get());
+            sum.wrapping_add(u32::from(presentations)).wrapping_add(votes.into()) ^ recent.unwrap_or(0.0).to_bits()
+        };
+        black_box(report.rows.iter().fold(0, look));
     }
 
     /// Sets a row's trajectory, as an earlier run left it.
