@@ -237,21 +237,25 @@ impl<B: Labelled, M: Classifier<B> + Clone> Comparison<B, M> {
     }
 
     /// How well the trajectories that `observer` gathered rank the wrong labels among the kept rows: the area under the
-    /// ROC curve, `None` where no wrong label is known, or no right one. And what the rows say that they doubt most.
+    /// ROC curve, `None` where no wrong label is known, or no right one. And what the rows say that they doubt most, with
+    /// the labels that they suggest.
     fn doubts(&self, observer: &CuratedDataLoader<B>) -> Result<(Option<f64>, Vec<String>)> {
-        let (starts, values) = observer.with_stream(|stream| (starts(stream), stream.values()));
-        let suspicious = ranking::most_suspicious(&values?);
+        let (starts, suspicions) = observer.with_stream(|stream| (starts(stream), stream.suspicions()));
+        let suspicions = suspicions?;
+        let suspicious = suspicions.worst_first();
         let mut scores = Vec::new();
         let mut wrong = Vec::new();
-        for &(position, suspicion) in &suspicious {
-            if let Some(Some(is_wrong)) = self.wrong.get(row(&starts, position)) {
-                scores.push(suspicion);
+        for of in &suspicious {
+            if let Some(Some(is_wrong)) = self.wrong.get(row(&starts, of.position)) {
+                scores.push(of.suspicion);
                 wrong.push(*is_wrong);
             }
         }
-        let rows = suspicious.iter().map(|(position, _)| row(&starts, *position));
-        let suspects = rows.filter_map(|row| (self.describe)(row)).take(SUSPECTS).collect();
-        Ok((ranking::auroc(&scores, &wrong), suspects))
+        let suspects = suspicious.iter().filter_map(|of| {
+            let said = (self.describe)(row(&starts, of.position))?;
+            Some(of.suggested.map_or(said.clone(), |label| format!("{said} (rather {label})")))
+        });
+        Ok((ranking::auroc(&scores, &wrong), suspects.take(SUSPECTS).collect()))
     }
 }
 
