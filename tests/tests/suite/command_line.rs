@@ -129,7 +129,7 @@ fn a_call_that_names_files_that_are_not_there_is_status_2() {
     let file = |name: &str| data.folder.path().join(name).display().to_string();
     assert_eq!(arable(ARABLE, ["stream", &recipe, "--resume", &file("nothing")]).status, 2);
     assert_eq!(arable(ARABLE, ["stream", &recipe, "--feedback", &file("nothing")]).status, 2);
-    for option in ["--hashes", "--ids", "--save-state"] {
+    for option in ["--hashes", "--ids", "--save-state", "--values"] {
         let ran = arable(ARABLE, ["stream", &recipe, option, &file("no folder/x")]);
         assert!(ran.status == 2 && ran.err.contains("no folder"), "{ran:?}");
     }

@@ -86,16 +86,9 @@ impl Walk {
         if let Some(prefetch) = self.prefetch {
             recipe = recipe.prefetch(prefetch);
         }
-        if let Some(path) = &self.save_state {
-            // The state is written after the last batch, and a walk may take days.
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if !folder.is_dir() {
-                let what = format!("cannot write `{}`: there is no folder `{}`", path.display(), folder.display());
-                return Err(Error::recipe(what));
-            }
-            if path.is_dir() {
-                return Err(Error::recipe(format!("cannot write `{}`: it is a folder", path.display())));
-            }
+        // These are written after the last batch, and a walk may take days.
+        for path in [&self.save_state, &self.values].into_iter().flatten() {
+            check_writable(path)?;
         }
         let feedback = self.feedback.as_deref().map(FeedbackLog::read).transpose().map_err(not_there)?;
         let mut builder = Stream::builder(recipe);
@@ -221,6 +214,19 @@ fn write_suspicions(mut lines: Lines, stream: &Stream) -> Result<usize> {
     }
     lines.finish()?;
     Ok(suspicions.len())
+}
+
+/// Refuses a path at which no file can be written later.
+fn check_writable(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        let what = format!("cannot write `{}`: there is no folder `{}`", path.display(), folder.display());
+        return Err(Error::recipe(what));
+    }
+    if path.is_dir() {
+        return Err(Error::recipe(format!("cannot write `{}`: it is a folder", path.display())));
+    }
+    Ok(())
 }
 
 /// A file of lines.
