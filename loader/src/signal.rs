@@ -63,11 +63,12 @@ impl Pick {
 pub struct Report {
     /// The batch's number over the whole run.
     pub batch: u64,
-    /// Its samples in slot order; empty where the batch was dropped unreported.
+    /// Its samples in slot order; empty where the batch was dropped unreported. Of a super-batch that was not scored, those
+    /// that were trained.
     pub rows: Vec<(Position, Signal)>,
-    /// Which of them were trained on, where a selector picked; empty where all were.
+    /// Which of the batch's samples were trained on, where a selector picked; empty where all were.
     pub picks: Vec<Pick>,
-    /// What the selector asks to have reported of all candidates together
+    /// What the selector asks to have reported of the candidates together
     /// ([`Selector::statistic`](crate::value::Selector::statistic)), where it does.
     pub statistic: Option<f64>,
 }

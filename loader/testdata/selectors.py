@@ -148,7 +148,7 @@ def remembering():
     random = np.random.default_rng(7)
     ring, smooth, runs = [], None, {"selective_backprop": [], "importance": []}
     for batch in range(11):
-        count, size = (24, 6) if batch != 5 else (70, 10)
+        count, size = (24, 8) if batch != 5 else (70, 10)
         # For importance gradients differ much in some super-batches and little in others.
         rows = candidates(random, count, 0.06 if batch % 5 < 2 else 0.9)
         run = {"batch": batch, "size": size, "candidates": said(rows)}

@@ -3,7 +3,7 @@
 use crate::walk::{Line, walk_batch};
 use arable_loader::{
     Batch, ClassPair, ClassSignal, Pick, Position, Signal, Stream,
-    stream::Scores,
+    stream::{Scores, Unscored},
     value::{Gram, Scored},
 };
 
@@ -86,7 +86,7 @@ pub fn train(stream: &mut Stream, batches: usize) -> Vec<Line> {
 /// Where the stream does not take the report.
 pub fn report(batch: Batch) {
     if batch.number % 23 != 22 {
-        if let Some(picks) = batch.receipt.unscored() {
+        if let Some(Unscored { picks, .. }) = batch.receipt.unscored() {
             let trained: Vec<Position> = picks.iter().map(|pick| batch.positions[pick.index as usize]).collect();
             return batch.receipt.report_trained(&scores(batch.number, &trained), &picks).unwrap();
         }

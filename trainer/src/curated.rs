@@ -12,6 +12,7 @@ use std::{
 use arable_loader::{
     Position,
     stream::{Receipt, SampleSpan},
+    value::Needs,
 };
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
@@ -19,7 +20,7 @@ use crate::{
     Error, Signals,
     feedback::{Feedback, Said, Settled},
     loss::Losses,
-    selection::{Picked, report_scored},
+    selection::{Picked, Scored, report_scored},
 };
 
 /// What the weighted sum of losses is divided by.
@@ -197,7 +198,7 @@ impl<B> Curated<B> {
     ///
     /// A training step cannot return an error. So with another number of losses or signals than samples, this returns 0,
     /// with gradients of 0, reports no signal, and the loader's iterator yields [`Error::Mismatch`] instead of its next
-    /// batch, which ends the training.
+    /// batch, which ends the training. The same holds of [`Error::Unselected`] and [`Error::Unheard`].
     #[must_use = "the gradients come from this loss"]
     pub fn settle(&self, losses: impl Into<Losses>, signals: Signals) -> Tensor<1> {
         self.settle_with(losses, signals, WeightNorm::default())
@@ -218,20 +219,23 @@ impl<B> Curated<B> {
             return losses.per_sample().mul_scalar(0.0).sum();
         }
         if let Some(receipt) = receipt {
-            let trained = match &slots.picked {
-                Some(Picked { scores: Some(scores), picks }) => {
-                    report_scored(receipt, scores, picks);
+            let (trained, needs) = match &slots.picked {
+                Some(Picked { picks, scores: Scored::All(signals) }) => {
+                    report_scored(receipt, signals, picks);
                     return slots.reduce(losses, norm);
                 }
-                Some(Picked { scores: None, picks }) => Some(picks.clone()),
+                Some(Picked { picks, scores: Scored::None(needs) }) => (Some(picks.clone()), *needs),
                 None if receipt.needs().is_some() => {
                     slots.feedback.fault(Error::Unselected { batch: slots.number });
                     return losses.per_sample().mul_scalar(0.0).sum();
                 }
-                None => None,
+                None => (None, Needs::default()),
             };
-            let needs_norms = receipt.needs().is_some_and(|needs| needs.el2n);
-            let said = Said::of(&losses, signals, needs_norms);
+            let said = Said::of(&losses, signals, needs.el2n);
+            if !said.has(needs) {
+                slots.feedback.fault(Error::Unheard { batch: slots.number });
+                return losses.per_sample().mul_scalar(0.0).sum();
+            }
             slots.feedback.send(Settled { receipt, trained, said });
         }
         slots.reduce(losses, norm)

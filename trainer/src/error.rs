@@ -65,6 +65,16 @@ pub enum Error {
         batch: u64,
     },
 
+    /// A super-batch that was not scored, since scores would not pay, settled without what tells when they do.
+    #[error(
+        "batch {batch}: its rows were picked without scores, and what was settled of them does not say what the policy \
+         goes by: give `settle` the signals that `select` is given, such as `Signals::classification`"
+    )]
+    Unheard {
+        /// The batch's number.
+        batch: u64,
+    },
+
     /// A super-batch whose rows could not be picked.
     #[error("batch {batch}: no row could be picked: {source}")]
     Selection {

@@ -14,7 +14,11 @@ use std::{
     thread::JoinHandle,
 };
 
-use arable_loader::{ClassSignal, Pick, Signal, stream::Receipt, value::Scored};
+use arable_loader::{
+    ClassSignal, Pick, Signal,
+    stream::Receipt,
+    value::{Needs, Scored},
+};
 use burn::tensor::{Tensor, TensorData, Transaction};
 use crossbeam::channel::{self, Sender};
 
@@ -42,6 +46,11 @@ impl Said {
     pub(crate) fn of(losses: &Losses, signals: Signals, with_norms: bool) -> Self {
         let norms = if with_norms { signals.gradient_norms().map(Tensor::without_autodiff) } else { None };
         Self { losses: losses.per_sample().without_autodiff(), classes: signals.into_classes(), norms }
+    }
+
+    /// Whether it says what is needed of rows that were trained without a score.
+    pub(crate) fn has(&self, needs: Needs) -> bool {
+        (!needs.el2n || self.norms.is_some()) && (!needs.class || self.classes.is_some())
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::PoisonError;
 
 use arable_loader::{
     Pick, Signal,
-    stream::{Receipt, Scores},
-    value::Gram,
+    stream::{Receipt, Scores, Unscored},
+    value::{Gram, Needs},
 };
 use burn::tensor::{Int, Tensor, kind::Basic};
 
@@ -75,9 +75,16 @@ tuples!(A B C D E F);
 
 /// What was picked of a super-batch.
 pub(crate) struct Picked {
-    /// What was said of all candidates; `None` where they were not scored, and the rows picked are heard of when settled.
-    pub(crate) scores: Option<Vec<Signal>>,
     pub(crate) picks: Vec<Pick>,
+    pub(crate) scores: Scored,
+}
+
+/// Whether the candidates were scored.
+pub(crate) enum Scored {
+    /// What was said of all of them.
+    All(Vec<Signal>),
+    /// The rows picked are heard of when they are settled, and these numbers are needed of them then.
+    None(Needs),
 }
 
 /// Reports what was said of all candidates, which is on the host already.
@@ -122,7 +129,8 @@ impl<B: SelectRows> Curated<B> {
     ///
     /// A training step cannot return an error. So where the scores are not as many as the rows, lack what the policy picks
     /// by, or cannot be read, this gives the batch as it is, without a report, and the loader's iterator yields
-    /// [`Error::Selection`] or [`Error::Mismatch`] instead of its next batch, which ends the training.
+    /// [`Error::Selection`] or [`Error::Mismatch`] instead of its next batch, which ends the training. So does it, with
+    /// [`Error::Unheard`], where a batch that was not scored is settled without the numbers that the policy remembers.
     #[must_use = "the picked rows are trained on"]
     pub fn select<L: Into<Losses>>(self, score: impl FnOnce(&B) -> (L, Signals)) -> Self {
         let Self { inner, slots } = self;
@@ -130,8 +138,8 @@ impl<B: SelectRows> Curated<B> {
             Some(slots) if slots.selects() => slots,
             slots => return Self { inner, slots },
         };
-        if let Some(picks) = slots.unscored() {
-            return slots.cut(inner, Picked { scores: None, picks });
+        if let Some(Unscored { picks, needs }) = slots.unscored() {
+            return slots.cut(inner, Picked { picks, scores: Scored::None(needs) });
         }
         let (losses, signals) = score(&inner);
         let losses = losses.into();
@@ -139,7 +147,7 @@ impl<B: SelectRows> Curated<B> {
             slots.pick(&losses, signals).map_err(|source| Error::Selection { batch: slots.number, source })
         });
         match picked {
-            Ok((signals, picks)) => slots.cut(inner, Picked { scores: Some(signals), picks }),
+            Ok((signals, picks)) => slots.cut(inner, Picked { picks, scores: Scored::All(signals) }),
             Err(error) => {
                 slots.feedback.fault(error);
                 drop(slots.receipt.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -157,7 +165,7 @@ impl Slots {
     }
 
     /// The rows that are trained without a score, where none is asked for.
-    fn unscored(&self) -> Option<Vec<Pick>> {
+    fn unscored(&self) -> Option<Unscored> {
         self.receipt.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.unscored()
     }
 

@@ -145,6 +145,15 @@ impl<'a> From<&'a Vec<Scored>> for Scores<'a> {
     }
 }
 
+/// The rows of a super-batch that are trained without a score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unscored {
+    /// Which.
+    pub picks: Vec<Pick>,
+    /// What has to be known of them once they are trained: what the selector goes by, where it remembers anything.
+    pub needs: Needs,
+}
+
 impl Receipt {
     pub(super) const fn new(batch: u64, positions: Arc<[Position]>, inbox: Arc<Inbox>) -> Self {
         Self { batch, positions, inbox: Some(inbox), selecting: None }
@@ -204,9 +213,10 @@ impl Receipt {
     /// so that the forward pass over the candidates can be saved. Train on them, then [report](Self::report_trained) what
     /// was said of them. `None` where scores are asked for, and of a batch that is trained as a whole.
     #[must_use]
-    pub fn unscored(&self) -> Option<Vec<Pick>> {
-        let (selecting, asked) = self.asked()?;
-        selecting.picking.unscored(&asked)
+    pub fn unscored(&self) -> Option<Unscored> {
+        let (Selecting { picking, .. }, asked) = self.asked()?;
+        let picks = picking.unscored(&asked)?;
+        Some(Unscored { picks, needs: picking.needs_of_trained() })
     }
 
     fn asked(&self) -> Option<(&Selecting, Asked<'_>)> {
@@ -247,7 +257,7 @@ impl Receipt {
     }
 
     /// Reports of a super-batch that was not [scored](Self::unscored) what was said of the rows that were trained: one score
-    /// a pick, with what the selector [needs](Self::needs) if it remembers anything.
+    /// a pick, with what is [needed](Unscored::needs) of them.
     ///
     /// # Errors
     ///

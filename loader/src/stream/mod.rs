@@ -50,7 +50,7 @@ mod window;
 mod windows;
 mod workers;
 
-pub use batch::{Batch, Receipt, Scores};
+pub use batch::{Batch, Receipt, Scores, Unscored};
 pub use buckets::Buckets;
 pub use by_domain::DomainAccount;
 pub use curate::{BorderCase, Curated, Curation, RuleReport};

@@ -68,6 +68,12 @@ impl Picking {
         self.selection.unscored(of.epoch, of.memory, candidates, self.wanted(candidates), &mut self.randomness(of))
     }
 
+    /// What has to be known of rows that are trained without a score: nothing where it is not remembered.
+    pub(super) fn needs_of_trained(&self) -> Needs {
+        let Needs { class, el2n, .. } = self.selection.selector.needs();
+        if self.remembers() > 0 { Needs { class, el2n, ..Needs::default() } } else { Needs::default() }
+    }
+
     /// What the selector has to say of a super-batch of which only the rows picked were scored, as they were trained.
     pub(super) fn statistic_of_trained(
         &self,
@@ -82,11 +88,8 @@ impl Picking {
         if !self.unscored(of).is_some_and(|rows| rows == picks) {
             return Err(fault("these are not the rows that are trained where no candidate is scored".into()));
         }
-        if self.remembers() == 0 {
-            return Ok(None);
-        }
-        let needs = self.check_needs(Scores::of(scored));
-        needs.map_err(|what| fault(format!("policy `{}` remembers {what}", self.policy)))?;
+        let lacking = check_needs(self.needs_of_trained(), Scores::of(scored));
+        lacking.map_err(|what| fault(format!("policy `{}` remembers {what}", self.policy)))?;
         Ok(self.statistic(&of.candidates(picks.iter().map(|pick| pick.index as usize).zip(scored))))
     }
 
@@ -108,7 +111,8 @@ impl Picking {
             let (found, wanted) = (scored.len(), positions.len());
             return Err(fault(format!("{found} scores for {wanted} candidates; score every row of the super-batch")));
         }
-        self.check_needs(scores).map_err(|what| fault(format!("policy `{}` picks by {what}", self.policy)))?;
+        check_needs(self.selection.selector.needs(), scores)
+            .map_err(|what| fault(format!("policy `{}` picks by {what}", self.policy)))?;
         if let Some(gram) = gram.filter(|gram| gram.rows() != positions.len()) {
             let (found, wanted) = (gram.rows(), positions.len());
             return Err(fault(format!("inner products of {found} gradients for {wanted} candidates")));
@@ -127,28 +131,30 @@ impl Picking {
             }
             Ok(())
         })?;
-        Ok((picks, self.statistic(&candidates)))
+        // Whoever scores what need not be scored goes on as one who does not.
+        let known = match self.unscored(of) {
+            None => candidates,
+            Some(picks) => picks.iter().map(|pick| candidates[pick.index as usize]).collect(),
+        };
+        Ok((picks, self.statistic(&known)))
     }
+}
 
-    /// Says what the selector needs and no score has.
-    fn check_needs(&self, Scores { rows, gram }: Scores<'_>) -> std::result::Result<(), &'static str> {
-        let needs: Needs = self.selection.selector.needs();
-        if needs.class && rows.iter().all(|row| row.signal.class.is_none()) {
-            return Err("the label's probability, and no score has one");
-        }
-        if needs.el2n && rows.iter().all(|row| row.el2n.is_none()) {
-            return Err("EL2N (the gradient's norm), and no score has it");
-        }
-        if needs.alignment && rows.iter().all(|row| row.alignment.is_none()) {
-            return Err("alignment with a trusted set, and no score has it");
-        }
-        if needs.gram && gram.is_none() {
-            return Err(
-                "the inner products of the candidates' gradients, and none were given: hand over the last layer",
-            );
-        }
-        Ok(())
+/// Says what is needed and no score has.
+fn check_needs(needs: Needs, Scores { rows, gram }: Scores<'_>) -> std::result::Result<(), &'static str> {
+    if needs.class && rows.iter().all(|row| row.signal.class.is_none()) {
+        return Err("the label's probability, and no score has one");
     }
+    if needs.el2n && rows.iter().all(|row| row.el2n.is_none()) {
+        return Err("EL2N (the gradient's norm), and no score has it");
+    }
+    if needs.alignment && rows.iter().all(|row| row.alignment.is_none()) {
+        return Err("alignment with a trusted set, and no score has it");
+    }
+    if needs.gram && gram.is_none() {
+        return Err("the inner products of the candidates' gradients, and none were given: hand over the last layer");
+    }
+    Ok(())
 }
 
 /// The super-batch whose rows are to be picked, with what is known of it beside its scores.
@@ -249,20 +255,20 @@ mod tests {
 
     #[test]
     fn rows_that_are_trained_without_a_score_are_those_that_any_scores_give_and_answer_for_themselves() {
-        let picking = picking("importance", "", 2);
+        let picking = picking("importance", "threshold = 0.7", 2);
         let (positions, plain) = rows(8);
         let scored: Vec<Scored> =
             (0_u8..).zip(&plain).map(|(row, of)| Scored { el2n: Some(row.into()), ..*of }).collect();
         let asked = |memory| Asked { batch: 3, epoch: 0, positions: &positions, references: &[], memory };
-        // 8 candidates for 2: the threshold is 2 1/3.
-        let (pays, not) = (asked(&[2.4]), asked(&[2.3]));
+        let (pays, not) = (asked(&[0.71]), asked(&[0.69]));
         assert_eq!(picking.unscored(&pays), None);
         let picks = picking.unscored(&not).unwrap();
         let (of_scores, of_all) = picking.pick(&not, Scores::of(&scored)).unwrap();
         assert_eq!(of_scores, picks);
         let trained: Vec<Scored> = picks.iter().map(|pick| scored[pick.index as usize]).collect();
         let of_trained = picking.statistic_of_trained(&not, &picks, &trained).unwrap();
-        assert!(of_trained.is_some() && of_trained != of_all, "{of_trained:?} {of_all:?}");
+        assert!(of_trained.is_some() && of_trained == of_all, "{of_trained:?} {of_all:?}");
+        assert_ne!(picking.pick(&pays, Scores::of(&scored)).unwrap().1, of_all, "that of all candidates");
 
         let fault = |asked: &Asked<'_>, picks: &[Pick], scores: &[Scored]| {
             picking.statistic_of_trained(asked, picks, scores).unwrap_err().to_string()

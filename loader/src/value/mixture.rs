@@ -112,7 +112,9 @@ impl Mixture {
     pub fn posterior_high(&self, value: f64) -> f64 {
         let [a, b] = self.densities().map(|density| density.log(value));
         let posterior = logistic(b - a);
-        if value <= self.means[0] {
+        if self.variances[0] == self.variances[1] {
+            posterior
+        } else if value <= self.means[0] {
             posterior.min(0.5)
         } else if value >= self.means[1] {
             posterior.max(0.5)
@@ -314,6 +316,15 @@ mod tests {
         let mixture = Mixture::fit(&two_groups(), Variances::Tied).unwrap();
         let posteriors: Vec<f64> = (-20..40).map(|step| mixture.posterior_high(f64::from(step) * 0.1)).collect();
         assert!(posteriors.is_sorted());
+    }
+
+    #[test]
+    fn a_tied_posterior_follows_the_shares_beyond_the_means_too() {
+        let tied =
+            Mixture { shares: [0.5; 2], means: [-0.5, 0.5], variances: [0.25; 2], log_likelihood: 0.0, count: 0 };
+        // Odds of e^{4m} times those of the shares.
+        close(tied.with_high(0.05).posterior_high(0.6), 1.0 / (1.0 + 19.0 * (-2.4_f64).exp()));
+        close(tied.with_high(0.95).posterior_high(-0.6), 1.0 / (1.0 + (2.4_f64).exp() / 19.0));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub trait Selector: Send + Sync + Debug {
     fn unbiased(&self) -> bool;
 
     /// Whether it stands aside in a data epoch (from 0): then `size` of the candidates are trained, at random, with weight
-    /// 1. It never does, unless said otherwise.
+    /// 1, and none is scored. It never does, unless said otherwise.
     fn rests(&self, _epoch: u32) -> bool {
         false
     }
@@ -44,8 +44,9 @@ pub trait Selector: Send + Sync + Debug {
     }
 
     /// What [`fold`](Self::fold) needs to know of all candidates together and no report's signals hold. It travels with
-    /// the report and its log, where anything is remembered. Of a super-batch that was not scored, the rows that were trained
-    /// are all that there is. Nothing, unless said otherwise; what is not finite is left out.
+    /// the report and its log, where anything is remembered. Of a super-batch that did not have to be scored the candidates
+    /// are the rows that were trained, and nothing is known of their alignments and inner products. Nothing, unless said
+    /// otherwise; what is not finite is left out.
     fn statistic(&self, _candidates: &[Candidate]) -> Option<f64> {
         None
     }

@@ -137,10 +137,12 @@ impl Table {
     /// before it lets the next be fetched, where reads wait for all of them at once.
     fn fetch(&self, report: &Report) {
         let look = |sum: u32, (position, _): &(Position, _)| {
-            let presentations = self.rows.get(*position).map_or(0, Trajectory::presentations);
+            // At both ends: a record may lie in two lines of the cache.
+            let of_record = |of: &Trajectory| of.mean_loss().to_bits().wrapping_add(of.presentations().into());
+            let of_record = self.rows.get(*position).map_or(0, of_record);
             let votes = self.rivals.as_ref().map_or(0, |rivals| rivals.get(*position).votes());
             let recent = self.recent.as_ref().and_then(|(_, kept)| kept.get(*position)?.get());
-            sum.wrapping_add(u32::from(presentations)).wrapping_add(votes.into()) ^ recent.unwrap_or(0.0).to_bits()
+            sum.wrapping_add(of_record).wrapping_add(votes.into()) ^ recent.unwrap_or(0.0).to_bits()
         };
         black_box(report.rows.iter().fold(0, look));
     }

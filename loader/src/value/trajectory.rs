@@ -16,9 +16,7 @@ const KNOWN_FLAGS: u8 = EVER_CORRECT | LAST_CORRECT | NON_FINITE | EVAL_MODE;
 /// Every mean is over all presentations, so one count serves them all. A run gives a [`ClassSignal`] with every signal
 /// or with none; a signal without one leaves the class statistics as they were (0 where there was never one, never
 /// NaN), so a run that mixes both reads class means that lag behind.
-// Aligned so that none lies in two lines of the processor's cache: rows are met in random order.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[repr(align(32))]
 pub struct Trajectory {
     mean_loss: f32,
     last_loss: f32,

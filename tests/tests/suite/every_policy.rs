@@ -5,7 +5,7 @@ use crate::{ACTING, ARABLE, REMEMBERING, SELECTING};
 use arable_loader::{
     Batch, Pick, Position, Purpose, Randomness, Recipe, Stream, ledger,
     ledger::FeedbackLog,
-    stream::State,
+    stream::{State, Unscored},
     value::{Candidate, PolicySpec, Reference, Selector, SuperBatch, policy},
 };
 use arable_tests::{
@@ -131,7 +131,7 @@ fn what_was_picked_is_in_the_log_and_can_be_made_again_and_replayed() {
             assert_eq!(lines[batch.number as usize].picks, report.picks.iter().map(bits).collect::<Vec<_>>());
             match batch.receipt.unscored() {
                 // Of a super-batch that was not scored the log knows the rows that were trained.
-                Some(picks) => {
+                Some(Unscored { picks, .. }) => {
                     assert!(report.rows.iter().map(|row| row.0).eq(picked(&batch.positions, &picks)), "{policy}");
                     unscored += 1;
                 }

@@ -53,7 +53,7 @@ const POLICIES: [&str; 3] = [UNIFORM, DENOISE, INFOBATCH];
 
 /// Those of them that pick by what training said of earlier batches too; the threshold is about where τ is.
 const REMEMBERING: [&str; 2] = [
-    "name = \"importance\"\ncandidates = 24\nthreshold = 1.45\nmemory = 0.5",
+    "name = \"importance\"\ncandidates = 24\nfloor = 0.2\nthreshold = 1.4\nmemory = 0.5",
     "name = \"selective_backprop\"\ncandidates = 24\nmemory = 200",
 ];
 

@@ -20,7 +20,8 @@ use serde::Deserialize;
 /// super-batch goes by the τ̄ of those before it that the feedback lag lets it see, and the first ones, which see none, by
 /// their own τ, where the authors' code begins with 0, which only puts off that it can pay. Where τ̄ is not above
 /// `threshold` no candidate is scored: the rows are drawn uniformly without replacement with weight 1, which is unbiased
-/// too, and τ is that of the rows trained. The default threshold is (B + 3·size)/(3·size), the cost of a step with scoring
+/// too, and τ is that of the rows trained. These tell when it pays again only if they are many enough: τ of n rows is at
+/// most √n. So candidates are always scored where `threshold` is above √`size`/2, and under `memory = 0`. The default threshold is (B + 3·size)/(3·size), the cost of a step with scoring
 /// over one without, where a backward pass costs two forward passes.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -85,7 +86,9 @@ impl Selector for Importance {
     }
 
     fn pays(&self, memory: &[f64], candidates: usize, size: usize) -> bool {
-        memory.first().is_none_or(|tau| *tau > self.threshold(candidates, size))
+        let threshold = self.threshold(candidates, size);
+        let is_told_by_few = 4.0 * threshold * threshold <= size as f64;
+        !is_told_by_few || memory.first().is_none_or(|tau| *tau > threshold)
     }
 
     fn remembers(&self) -> usize {
@@ -212,8 +215,9 @@ mod tests {
         // Once there is a past, a super-batch's own τ only counts for those after it.
         assert!(is_uniform(Importance::default(), &[1.9], &steep));
         assert!(!is_uniform(Importance::default(), &[2.1], &flat));
+        // Sixteen rows or more tell of a τ of 2.
         let pays = |memory: &[f64], candidates, size| Importance::default().pays(memory, candidates, size);
-        assert!(pays(&[], 30, 10) && pays(&[2.1], 30, 10) && !pays(&[1.9], 30, 10) && !pays(&[2.1], 31, 9));
+        assert!(pays(&[], 48, 16) && pays(&[2.1], 48, 16) && !pays(&[1.9], 48, 16) && pays(&[1.9], 45, 15));
         let alone = Importance { memory: 0.0, ..Importance::default() };
         assert!(!is_uniform(alone, &[], &steep) && alone.remembers() == 0);
     }
