@@ -65,45 +65,45 @@ const RECORD: &str = "bpk";
 pub struct Checkpoints {
     folder: PathBuf,
     newest: Option<(usize, State)>,
-    damaged: Vec<usize>,
+    unreadable: Vec<usize>,
 }
 
 impl Checkpoints {
     /// Those of the training in `directory`, as given to `SupervisedTraining::new`; they lie in `checkpoint` below it,
     /// where burn's own are.
     ///
-    /// A state that is damaged is passed over with a warning, for the checkpoint before it: see
-    /// [`damaged`](Self::damaged).
+    /// A state that cannot be read, being damaged or of another version of Arable, is passed over with a warning for the
+    /// checkpoint before it: see [`unreadable`](Self::unreadable).
     ///
     /// # Errors
     ///
-    /// [`Error::Stream`] where the folder or a state in it cannot be read, or every complete checkpoint's state is damaged
-    /// or of another version; the error is then the newest one's.
+    /// [`Error::Stream`] where the folder or a state in it cannot be read, or none of the complete checkpoints' states
+    /// can; the error is then the newest one's.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
         let folder = directory.as_ref().join("checkpoint");
         let mut epochs = complete_epochs(&folder)?;
         epochs.sort_unstable();
-        let (mut damaged, mut first) = (Vec::new(), None);
+        let (mut unreadable, mut first) = (Vec::new(), None);
         for epoch in epochs.into_iter().rev() {
             let path = state_path(&folder, epoch);
             match State::load(&path) {
                 Ok(state) => {
                     if let Some(error) = &first {
                         tracing::warn!(
-                            %error, ?damaged, goes_on_after = epoch,
+                            %error, ?unreadable, goes_on_after = epoch,
                             "the states of the newest checkpoints are passed over for one before them"
                         );
                     }
-                    return Ok(Self { folder, newest: Some((epoch, state)), damaged });
+                    return Ok(Self { folder, newest: Some((epoch, state)), unreadable });
                 }
                 Err(error @ loader::Error::State(_)) => {
-                    damaged.push(epoch);
+                    unreadable.push(epoch);
                     first.get_or_insert(error);
                 }
                 Err(error) => return Err(Error::Stream(error)),
             }
         }
-        first.map_or(Ok(Self { folder, newest: None, damaged }), |error| Err(Error::Stream(error)))
+        first.map_or(Ok(Self { folder, newest: None, unreadable }), |error| Err(Error::Stream(error)))
     }
 
     /// [`open`](Self::open) and [`builder`](Self::builder) in one: the checkpoints in `directory`, and the stream where they
@@ -125,11 +125,12 @@ impl Checkpoints {
         self.newest.as_ref().map(|(epoch, _)| *epoch)
     }
 
-    /// The epochs after [`epoch`](Self::epoch) whose state is damaged, newest first: what was trained in them is trained
-    /// again. Empty as a rule, since a state is written whole or not at all.
+    /// The epochs after [`epoch`](Self::epoch) whose state cannot be read, being damaged or of another version of Arable,
+    /// newest first: what was trained in them is trained again, and [`launch`](Self::launch) deletes what is left of them
+    /// before. Empty as a rule, since a state is written whole or not at all.
     #[must_use]
-    pub fn damaged(&self) -> &[usize] {
-        &self.damaged
+    pub fn unreadable(&self) -> &[usize] {
+        &self.unreadable
     }
 
     /// `builder`, so that the stream goes on where the training does.
@@ -170,6 +171,11 @@ impl Checkpoints {
             Mirrored { strategy, folder: self.folder.clone(), run: Arc::clone(loader.run()), obsolete: Vec::new() };
         let training =
             training.with_custom_checkpointers(model, optimizer, scheduler).with_checkpointing_strategy(strategy);
+        // Their records must not be taken for those of the epochs that come now.
+        for &epoch in &self.unreadable {
+            remove_state(&self.folder, epoch);
+            RECORDS.iter().for_each(|name| remove(&record_path(&self.folder, name, epoch)));
+        }
         let training = match self.epoch() {
             Some(epoch) => {
                 let (batches, epoch_batches) = loader.run().progress();
@@ -239,11 +245,14 @@ fn forget_outdated(folder: &Path) {
 }
 
 fn remove_state(folder: &Path, epoch: usize) {
-    let path = state_path(folder, epoch);
-    if let Err(error) = fs::remove_file(&path)
+    remove(&state_path(folder, epoch));
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        tracing::warn!(%error, path = %path.display(), "a state that is not needed any more was left behind");
+        tracing::warn!(%error, path = %path.display(), "a part of a checkpoint that is not needed any more was left behind");
     }
 }
 

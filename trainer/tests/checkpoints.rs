@@ -354,7 +354,7 @@ fn states_are_kept_with_the_records_and_incomplete_checkpoints_are_passed_over()
     assert_eq!(Checkpoints::open(folder.path()).unwrap().epoch(), Some(newest - 1));
 
     fs::rename(folder.path().join("gone"), &optimizer).unwrap();
-    assert!(Checkpoints::open(folder.path()).unwrap().damaged().is_empty());
+    assert!(Checkpoints::open(folder.path()).unwrap().unreadable().is_empty());
 }
 
 /// Flips a bit of a state.
@@ -375,8 +375,12 @@ fn a_training_whose_newest_state_is_damaged_goes_on_from_the_one_before() {
     let newest = Checkpoints::open(folder.path()).unwrap().epoch().unwrap();
     damage(&checkpoint.join(format!("loader-{newest}.state")));
     let before = Checkpoints::open(folder.path()).unwrap();
-    assert_eq!((before.epoch(), before.damaged()), (Some(newest - 1), &[newest][..]));
+    assert_eq!((before.epoch(), before.unreadable()), (Some(newest - 1), &[newest][..]));
     assert_eq!(train(folder.path()), wanted);
+
+    // What a resumed training does not come to again is not left behind either.
+    let last = Checkpoints::open(folder.path()).unwrap();
+    assert!(last.unreadable().is_empty() && last.epoch() > Some(newest));
 
     // Where there is none to go back to, nothing is begun anew in silence.
     for entry in fs::read_dir(&checkpoint).unwrap() {
