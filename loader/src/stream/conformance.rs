@@ -5,7 +5,7 @@
 
 use crate::{
     ClassPair, ClassSignal, Error, Pick, Position, Purpose, Randomness, Report, Result, Signal, Target, sample,
-    value::{Candidate, Classes, Gram, Parameters, Policy, Reference, Selector, SuperBatch, Table, WindowRows},
+    value::{Beside, Candidate, Classes, Gram, Parameters, Policy, Reference, Selector, SuperBatch, Table, WindowRows},
 };
 
 const BLOCKS: [u32; 3] = [40, 1, 59];
@@ -33,7 +33,7 @@ pub fn policy(policy: &dyn Policy) -> Result<()> {
     for (block, rows) in (0..).zip(BLOCKS) {
         classes.set(block, (0..rows).map(|row| row % 3).collect())?;
     }
-    let blank = Table::new(&BLOCKS).keeping(policy.recent());
+    let blank = Table::new(&BLOCKS).keeping(Beside { recent: policy.recent(), rivals: true });
     let mut table = blank.clone();
     for epoch in 0..EPOCHS {
         for known in [&table, &blank] {
