@@ -39,9 +39,10 @@ use std::collections::BTreeMap;
 /// The components share one variance: with variances of their own, the narrow clean one gives up its hard rows to the wide
 /// noisy one. Where the second gate holds and signals name classes, a row is judged by its kind too, its class and the
 /// one that it is taken for ([`Table::rival`]): the clean component's share is then its kind's, by expectation–maximisation
-/// with the components as they are, shrunk to that of all by ten rows. Most wrong labels are of a few kinds then. π does not follow v below `floor`, so that a row that was
-/// judged wrongly is seen again and can recover. In each class the `min_per_class` rows of the highest margins at the
-/// epoch's start, and all rows never presented, stay plain.
+/// with the components as they are, shrunk to that of all by ten rows. Most wrong labels are of a few kinds then.
+///
+/// π does not follow v below `floor`, so that a row that was judged wrongly is seen again and can recover. In each class the
+/// `min_per_class` rows of the highest margins at the epoch's start, and all rows never presented, stay plain.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Denoise {
